@@ -1,0 +1,90 @@
+"""Bit rows: how one bit a weight is laid out in 64-bit words (the numpy reference).
+
+A weighted connection is a matrix of bits, one row for each target unit. Bit ``k`` of word ``j`` of a row is
+element ``64 * j + k`` of that row, least significant bit first. A row of 32 bits or more starts a word of its own,
+its tail bits are 0. Shorter rows (the 9 taps of a depthwise 3x3 kernel, say) follow each other without padding, so
+that a word is not spent on a handful of bits.
+"""
+
+import numpy as np
+
+__all__ = ["PACKED_WIDTH", "n_words", "pack_rows", "unpack_rows"]
+
+PACKED_WIDTH = 32
+"""Rows narrower than this many bits are packed without padding."""
+
+
+def n_words(rows: int, width: int) -> int:
+    """Return how many 64-bit words hold `rows` rows of `width` bits.
+
+    Parameters
+    ----------
+    rows, width : int
+        Number of rows and bits in a row, both at least 0.
+
+    Returns
+    -------
+    int
+        Words, at least 0.
+
+    Examples
+    --------
+    >>> n_words(10, 65), n_words(10, 9)
+    (20, 2)
+    """
+    if width < PACKED_WIDTH:
+        return -(-rows * width // 64)
+    return rows * -(-width // 64)
+
+
+def pack_rows(kept: np.ndarray) -> np.ndarray:
+    """Return the words of a matrix of bits.
+
+    Parameters
+    ----------
+    kept : ndarray, shape (rows, width)
+        Nonzero entries become 1.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n_words(rows, width),)
+
+    Examples
+    --------
+    >>> pack_rows(np.array([[1, 0, 1], [0, 1, 1]])).tolist()
+    [53]
+    """
+    rows, width = kept.shape
+    flat = np.asarray(kept, dtype=bool)
+    if width < PACKED_WIDTH:
+        flat = flat.reshape(1, rows * width)
+    packed = np.packbits(flat, axis=1, bitorder="little")
+    padded = np.zeros((flat.shape[0], -(-packed.shape[1] // 8) * 8), dtype=np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.reshape(-1).view("<u8").astype(np.uint64, copy=False)
+
+
+def unpack_rows(words: np.ndarray, rows: int, width: int) -> np.ndarray:
+    """Return the matrix of bits that `words` hold; the inverse of `pack_rows`.
+
+    Parameters
+    ----------
+    words : ndarray of uint64, shape (n_words(rows, width),)
+    rows, width : int
+        Shape of the matrix.
+
+    Returns
+    -------
+    ndarray of bool, shape (rows, width)
+
+    Examples
+    --------
+    >>> unpack_rows(np.array([53], dtype=np.uint64), 2, 3).astype(int).tolist()
+    [[1, 0, 1], [0, 1, 1]]
+    """
+    stored = 1 if width < PACKED_WIDTH else rows
+    if rows == 0 or width == 0:
+        return np.zeros((rows, width), dtype=bool)
+    octets = np.ascontiguousarray(words, dtype="<u8").view(np.uint8).reshape(stored, -1)
+    count = rows * width if width < PACKED_WIDTH else width
+    return np.unpackbits(octets, axis=1, count=count, bitorder="little").view(bool).reshape(rows, width)

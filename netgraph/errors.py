@@ -1,0 +1,27 @@
+"""Errors that a caller may want to catch.
+
+    NetGraphError
+    +-- GraphStructureError (ValueError)    layers, connections or bits do not fit together
+    +-- WeightValueError (ValueError)       a weight is NaN, so "kept" has no answer
+    +-- GraphFileError (ValueError)         a file is not a graph that this version can read
+
+Everything else is a plain ``ValueError``, ``TypeError`` or ``KeyError``.
+"""
+
+__all__ = ["GraphFileError", "GraphStructureError", "NetGraphError", "WeightValueError"]
+
+
+class NetGraphError(Exception):
+    """Base class of every error that netgraph raises on purpose."""
+
+
+class GraphStructureError(NetGraphError, ValueError):
+    """Layers, connections, units or bits of a graph do not fit together."""
+
+
+class WeightValueError(NetGraphError, ValueError):
+    """A weight has a value for which "kept or removed" has no answer (NaN)."""
+
+
+class GraphFileError(NetGraphError, ValueError):
+    """A file is not a saved graph, or one that this version cannot read."""
