@@ -9,21 +9,26 @@ from prune_adapters.errors import CheckpointError, MaskError, PruneAdaptersError
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
+from prune_adapters.trace import Operation, known_operators, register_rule, to_graph
 
 __all__ = [
     "CheckpointError",
     "MaskError",
     "MaskKeeper",
+    "Operation",
     "PruneAdaptersError",
     "Selection",
     "TraceError",
     "apply_masks",
     "check_masks",
     "keep_masks",
+    "known_operators",
     "magnitude_scores",
     "masks_from_scores",
     "random_scores",
+    "register_rule",
     "remembered_masks",
     "remove_masks",
+    "to_graph",
     "to_masks",
 ]
