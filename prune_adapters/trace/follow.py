@@ -61,6 +61,7 @@ class _Recorder(TorchDispatchMode):
         self.paths = {id(module): path for path, module in model.named_modules()}
         self.stack: list[str] = []
         self.parameters = {WeakIdRef(p): name for name, p in model.named_parameters()}
+        self.buffers = {WeakIdRef(b): name for name, b in model.named_buffers()}
 
     def following_modules(self) -> "_ModulePaths":
         """Return the context in which the recorder knows which module runs."""
@@ -102,6 +103,8 @@ class _Recorder(TorchDispatchMode):
             self.tape.parameters[ref.number] = self.parameters[key]
         else:
             self.tape.constants[ref.number] = item
+            if key in self.buffers:
+                self.tape.buffers[ref.number] = self.buffers[key]
         return ref
 
 

@@ -97,7 +97,7 @@ def to_graph(
     bare = bare_module(model)
     args, kwargs = _split_inputs(example_inputs)
     _check_inputs(bare, args, kwargs)
-    chosen = None if masks is None else check_masks(bare, masks)
+    chosen = None if masks is None else _checked_masks(bare, masks)
     with _in_eval_mode(bare):
         tape = _captured(bare, args, kwargs, follow)
     builder = GraphBuilder({name: tuple(p.shape) for name, p in bare.named_parameters()})
@@ -145,6 +145,13 @@ def _check_inputs(model: nn.Module, args: tuple, kwargs: dict) -> None:
 
 def _listed(items: set) -> str:
     return " or ".join(sorted(map(str, items)))
+
+
+def _checked_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the masks by first names; those of buffers (running means) are checked by the graph."""
+    buffers = {name for name, _ in model.named_buffers()}
+    own = check_masks(model, {name: mask for name, mask in masks.items() if name not in buffers})
+    return {**own, **{name: mask for name, mask in masks.items() if name in buffers}}
 
 
 @contextlib.contextmanager
@@ -217,7 +224,8 @@ def _with_kept(graph: ng.NetGraph, model: nn.Module, masks: Mapping[str, torch.T
         else:
             kept[name] = _as_array(parameters[name])
     graph = ng.with_weights(graph, kept, dtype="bfloat16")
-    others = {name: mask.cpu().numpy() for name, mask in masks.items() if name not in kept}
+    acting = {u.parameter for u in graph.unit_parameters}
+    others = {name: mask.cpu().numpy() for name, mask in masks.items() if name in acting}
     return graph.with_masks(others) if others else graph
 
 
