@@ -42,9 +42,9 @@ class Case:
 
 
 def edge_names(model: nn.Module) -> list[str]:
-    """Return the names of the prunable weights, by rank and name: what the tracer has to find out by following units."""
+    """Return the names of the prunable weights, told by rank and name; the tracer finds them by following units."""
     named = model.named_parameters()
-    return [name for name, p in named if p.dim() > 1 and name.rsplit(".")[-1] not in NOT_EDGES]
+    return [name for name, p in named if p.dim() > 1 and name.split(".")[-1] not in NOT_EDGES]
 
 
 def real(*shape: int) -> Callable[[], Tensor]:

@@ -1,6 +1,7 @@
 """Networks without branches: perceptrons, LeNet, VGG."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ class MLP(nn.Module):
 
     def __init__(self, sizes: Sequence[int] = (12, 16, 14, 5), *, bias: bool = True) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b, bias=bias) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=bias) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
@@ -46,7 +47,7 @@ class LeNet(nn.Module):
 
 
 class VGG(nn.Module):
-    """VGG for small images: 3x3 convolutions, 0 stands for a 2x2 max pooling, two linear layers on the flattened map."""
+    """VGG for small images: 3x3 convolutions, two linear layers on the flattened map; 0 in `plan` is a 2x2 pooling."""
 
     def __init__(
         self,

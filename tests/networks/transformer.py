@@ -39,7 +39,7 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """Vision transformer that reads out the class token or the mean token; the defaults are ViT-B/16, 86,567,656 parameters."""
+    """Vision transformer, reads out the class token or the mean; the defaults are ViT-B/16, 86,567,656 parameters."""
 
     def __init__(
         self,
