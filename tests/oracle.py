@@ -3,7 +3,9 @@
 Two oracles, both on a deep copy in float64 and eval mode:
 
 - `live_masks`: an element of a weight is live iff the gradient of the output with respect to it is not 0. The copy has
-  positive weights and inputs, no biases, and no tables, so that terms cannot cancel and ReLU stays open.
+  positive weights and inputs, no biases, and no tables, so that terms cannot cancel and ReLU stays open. This is what
+  `trim` keeps. With ``constants=True`` biases and tables are random and positive: now an element that a constant unit
+  feeds has a gradient too, and this is what `drop_dead` keeps.
 - `value_classes`: every channel of a module's output is zero, constant or live. The copy has random biases, so
   constants exist.
 
@@ -15,36 +17,18 @@ multiply and add directly (no Winograd, no FFT), which keeps this true.
 Why convolutions wrap around: the graph shares a unit over all positions and knows no image size, so it takes every tap
 to see data somewhere. With zero padding that asks for large images (a tap may see only padding at the few positions
 that matter); with circular padding it holds at any size, for then every position of a live channel is live.
-
-How values are kept off the flat parts of activations: inputs are near `SCALE` and weights sum to 1 over each row, so
-ReLU6, sigmoid and GELU work near 0. Layer, group and instance norm give both signs whatever comes in, and a channel
-that is always below its group's mean would stay shut behind a ReLU: the signs of their gains are drawn anew each time.
 """
 
-import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from positive import SCALE, Inputs, Masks, draw_inputs, draw_units, edge_weights, positive_copy
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.nn.modules.instancenorm import _InstanceNorm
-from torch.nn.utils import parametrize
 
 __all__ = ["CONSTANT", "LIVE", "ZERO", "call", "input_gradient", "live_masks", "random_masks", "value_classes"]
 
 ZERO, CONSTANT, LIVE = 0, 1, 2
-
-SCALE = 1e-4
-"""Size of inputs and biases."""
-
-MIXING_NORMS = (nn.LayerNorm, nn.GroupNorm, _InstanceNorm)
-GATES = ("scale", "layer_scale", "original0")
-"""Last part of the names of parameters that multiply units and belong to no norm module."""
-
-Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
-Masks = Mapping[str, Tensor]
 
 
 def random_masks(model: nn.Module, names: Iterable[str], density: float, *, seed: int) -> dict[str, Tensor]:
@@ -55,7 +39,14 @@ def random_masks(model: nn.Module, names: Iterable[str], density: float, *, seed
 
 
 def live_masks(
-    model: nn.Module, example_inputs: Inputs, masks: Masks, *, wrap: bool = True, draws: int = 3, seed: int = 0
+    model: nn.Module,
+    example_inputs: Inputs,
+    masks: Masks,
+    *,
+    constants: bool = False,
+    wrap: bool = True,
+    draws: int = 3,
+    seed: int = 0,
 ) -> dict[str, Tensor]:
     """Return which kept elements the output depends on: ``{name: bool tensor of the parameter's shape}``.
 
@@ -67,7 +58,9 @@ def live_masks(
         Give the shapes; real inputs are drawn positive, integer inputs are shuffled.
     masks : mapping of str to bool Tensor
         One for every edge parameter, True = kept. Parameters without a mask are gains (norms, layer scale: random),
-        or constants (set to 0).
+        or constants.
+    constants : bool
+        Whether constants (biases, running means, tables) are random and positive; otherwise they are 0.
     wrap : bool
         Whether convolutions that pad with zeros wrap around instead.
     draws : int
@@ -84,7 +77,7 @@ def live_masks(
     weights = edge_weights(positive, masks)
     live = {name: torch.zeros_like(mask) for name, mask in masks.items()}
     for _ in range(draws):
-        draw_units(positive, set(masks), generator, constants=0.0)
+        draw_units(positive, set(masks), generator, constants=SCALE if constants else 0.0)
         gradients = torch.autograd.grad(
             project(call(positive, draw_inputs(example_inputs, generator)), generator),
             list(weights.values()),
@@ -103,14 +96,14 @@ def value_classes(
     masks: Masks,
     modules: Sequence[str],
     *,
-    channel_dims: Mapping[str, int] | None = None,
+    at: str = "output",
     draws: int = 3,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """Return the class of every channel of some modules' outputs under random nonzero biases.
+    """Return the class of every channel of some modules' outputs (or inputs) under random nonzero biases.
 
     A channel is `ZERO` if it is 0 everywhere for every input, `CONSTANT` if it is the same for every input (it may
-    differ between positions), else `LIVE`. The largest class over `draws` draws of the biases counts.
+    differ between positions), else `LIVE`. The largest class over all draws and calls counts.
 
     Parameters
     ----------
@@ -118,8 +111,9 @@ def value_classes(
         As in `live_masks`.
     modules : sequence of str
         Paths as in ``named_modules()``.
-    channel_dims : mapping of str to int, optional
-        Dimension of the output that holds the units; 1 where absent.
+        Linear and layer norm modules have their channels last, all others in dimension 1.
+    at : {"output", "input"}
+        Which side of the modules to look at.
 
     Returns
     -------
@@ -127,14 +121,14 @@ def value_classes(
     """
     generator = torch.Generator().manual_seed(seed)
     positive = positive_copy(model, masks, wrap=True)
-    dims = dict.fromkeys(modules, 1) | dict(channel_dims or {})
     classes: dict[str, np.ndarray] = {}
     for _ in range(draws):
         draw_units(positive, set(masks), generator, constants=SCALE)
-        runs = [record(positive, draw_inputs(example_inputs, generator), modules) for _ in range(3)]
+        runs = [record(positive, draw_inputs(example_inputs, generator), modules, at=at) for _ in range(3)]
         for name in modules:
-            found = classes_of(torch.stack([run[name].movedim(dims[name], 0).flatten(1) for run in runs]))
-            classes[name] = np.maximum(classes.get(name, found), found)
+            for calls in zip(*(run[name] for run in runs), strict=True):
+                found = classes_of(torch.stack(calls))
+                classes[name] = np.maximum(classes.get(name, found), found)
     return classes
 
 
@@ -145,7 +139,6 @@ def input_gradient(
     module: str,
     channel: int,
     *,
-    channel_dim: int = 1,
     seed: int = 0,
 ) -> tuple[bool, bool]:
     """Return whether one channel depends on the inputs, and whether its value is not 0, under random biases.
@@ -157,7 +150,7 @@ def input_gradient(
     draw_units(positive, set(masks), generator, constants=SCALE)
     inputs = draw_inputs(example_inputs, generator)
     leaves = [t.requires_grad_() for t in tensors_in(inputs)]
-    value = record(positive, inputs, [module])[module].select(channel_dim, channel)
+    value = record(positive, inputs, [module], at="output")[module][-1][channel]
     gradients = torch.autograd.grad(project(value, generator), leaves, allow_unused=True)
     return any(g is not None and bool((g != 0).any()) for g in gradients), bool((value != 0).any())
 
@@ -167,78 +160,6 @@ def call(model: nn.Module, inputs: Inputs) -> object:
     if isinstance(inputs, dict):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
-
-
-def positive_copy(model: nn.Module, masks: Masks, *, wrap: bool) -> nn.Module:
-    """Return a copy whose edge weights are (abs(w) + 0.1) * mask, each row divided by its sum."""
-    positive = copy.deepcopy(model).double().eval()
-    for module in list(positive.modules()):
-        if parametrize.is_parametrized(module):
-            make_plain(module)
-        if wrap and isinstance(module, _ConvNd) and not isinstance(module, _ConvTransposeNd):
-            module.padding_mode = "circular"
-    positive.requires_grad_(False)
-    transposed = {id(m.weight) for m in positive.modules() if isinstance(m, _ConvTransposeNd)}
-    for name, weight in edge_weights(positive, masks).items():
-        with torch.no_grad():
-            kept = torch.where(masks[name], weight.nan_to_num().abs() + 0.1, 0.0)
-            rows = [d for d in range(weight.dim()) if d != (1 if id(weight) in transposed else 0)]
-            weight.copy_(kept / kept.sum(rows, keepdim=True).clamp(min=0.1))
-        weight.requires_grad_(True)
-    return positive
-
-
-def make_plain(module: nn.Module) -> None:
-    """Replace a module's parametrized tensors by parameters with their present values, in place.
-
-    torch's remove_parametrizations (2.13) deletes a property of the class, which a deep copy shares with its original.
-    """
-    values = {name: getattr(module, name).detach() for name in module.parametrizations}
-    module.__class__ = parametrize.type_before_parametrizations(module)
-    del module.parametrizations
-    for name, value in values.items():
-        module.register_parameter(name, nn.Parameter(value))
-
-
-def edge_weights(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Parameter]:
-    """Return the masked parameters of a copy without parametrizations, under their names in the original."""
-    parameters = dict(model.named_parameters())
-    plain = {name: name.replace("parametrizations.", "").removesuffix(".original1") for name in names}
-    return {name: parameters[plain[name]] for name in plain}
-
-
-def draw_units(model: nn.Module, edges: set[str], generator: torch.Generator, *, constants: float) -> None:
-    """Draw everything that acts on single units: gains in [0.5, 1.5], constants near `constants`, in place."""
-    masked = {id(weight) for weight in edge_weights(model, edges).values()}
-    for module in model.modules():
-        mixing = isinstance(module, MIXING_NORMS)
-        for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
-            if id(tensor) in masked or not tensor.is_floating_point():
-                continue
-            with torch.no_grad():
-                tensor.copy_(unit_values(module, name, tensor, generator, constants))
-                if mixing and name == "weight":
-                    tensor.mul_(torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1)
-
-
-def unit_values(module: nn.Module, name: str, tensor: Tensor, generator: torch.Generator, constants: float) -> Tensor:
-    """Return new values for one gain, variance, running mean, bias or table."""
-    values = torch.rand(tensor.shape, generator=generator, dtype=torch.float64) + 0.5
-    norm = isinstance(module, (_BatchNorm, *MIXING_NORMS))
-    if (norm and name in ("weight", "running_var")) or name in GATES:
-        return values
-    return values * (-constants if name == "running_mean" else constants)
-
-
-def draw_inputs(example: Inputs, generator: torch.Generator) -> Inputs:
-    """Return inputs of the same form: real ones positive and small, integer ones shuffled."""
-    if isinstance(example, dict):
-        return {name: draw_inputs(tensor, generator) for name, tensor in example.items()}
-    if isinstance(example, tuple):
-        return tuple(draw_inputs(tensor, generator) for tensor in example)
-    if not example.is_floating_point():
-        return example.flatten()[torch.randperm(example.numel(), generator=generator)].reshape(example.shape)
-    return (torch.rand(example.shape, generator=generator, dtype=torch.float64) + 0.5) * SCALE
 
 
 def tensors_in(value: object) -> Iterator[Tensor]:
@@ -262,12 +183,17 @@ def project(outputs: object, generator: torch.Generator) -> Tensor:
     return torch.stack(terms).sum()
 
 
-def record(model: nn.Module, inputs: Inputs, modules: Iterable[str]) -> dict[str, Tensor]:
-    """Return the output of some modules while the model runs on `inputs`; the last call counts."""
-    values: dict[str, Tensor] = {}
+def record(model: nn.Module, inputs: Inputs, modules: Iterable[str], *, at: str) -> dict[str, list[Tensor]]:
+    """Return what some modules give (or get) while the model runs: one tensor (channels, positions) for each call."""
+    values: dict[str, list[Tensor]] = {name: [] for name in modules}
 
-    def keeper(name: str) -> object:
-        return lambda module, args, output: values.__setitem__(name, output.clone())
+    def keeper(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
+        def keep(module: nn.Module, args: tuple, output: Tensor) -> None:
+            value = output if at == "output" else args[0]
+            channels = -1 if isinstance(module, (nn.Linear, nn.LayerNorm)) else 1
+            values[name].append(value.clone().movedim(channels, 0).flatten(1))
+
+        return keep
 
     handles = [model.get_submodule(name).register_forward_hook(keeper(name)) for name in modules]
     try:

@@ -42,6 +42,15 @@ def test_drawn_mlp_keeps_only_what_lies_on_a_path():
     assert live["2.weight"].tolist() == [[True, False, False], [False, False, False]]
 
 
+def test_with_biases_the_weights_behind_a_constant_count_too():
+    model, masks = drawn_mlp()
+
+    live = live_masks(model, X, masks, constants=True)
+
+    assert live["0.weight"].tolist() == [[True, False], [False, False], [False, False]]
+    assert live["2.weight"].tolist() == OUT.tolist()
+
+
 def test_drawn_mlp_has_a_constant_where_only_a_bias_speaks():
     model, masks = drawn_mlp()
 
