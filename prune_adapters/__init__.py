@@ -9,6 +9,7 @@ from prune_adapters.errors import CheckpointError, MaskError, PruneAdaptersError
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
+from prune_adapters.train import accuracy, train
 
 __all__ = [
     "CheckpointError",
@@ -17,6 +18,7 @@ __all__ = [
     "PruneAdaptersError",
     "Selection",
     "TraceError",
+    "accuracy",
     "apply_masks",
     "check_masks",
     "keep_masks",
@@ -26,4 +28,5 @@ __all__ = [
     "remembered_masks",
     "remove_masks",
     "to_masks",
+    "train",
 ]
