@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ def test_a_file_imports_only_files_above_it(package: str) -> None:
     wrong = {path.name: names for path in files(package) if (names := wrong_imports(package, path))}
 
     assert wrong == {}
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_no_import_goes_round_in_a_circle(package: str) -> None:
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files(package)}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    used = {
+        name: {m for full in imports(tree(path)) for m in (full, full.rpartition(".")[0]) if m in names and m != name}
+        for name, path in names.items()
+    }
+
+    list(TopologicalSorter(used).static_order())
 
 
 def test_netgraph_knows_neither_torch_nor_the_adapters() -> None:
