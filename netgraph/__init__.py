@@ -19,6 +19,20 @@ from netgraph.convert import (
 )
 from netgraph.errors import GraphFileError, GraphStructureError, NetGraphError, WeightValueError
 from netgraph.graph import NetGraph
+from netgraph.reach import (
+    Sweep,
+    accessible,
+    co_accessible,
+    consistent_edges,
+    constant_units,
+    dead_units,
+    drop_dead,
+    sweep,
+    sweep_weights,
+    trim,
+    unit_classes,
+    with_weights,
+)
 from netgraph.storage import load, save
 
 __all__ = [
@@ -29,9 +43,16 @@ __all__ = [
     "NetGraph",
     "NetGraphError",
     "ParameterInfo",
+    "Sweep",
     "UnitParameter",
     "WeightValueError",
     "Wiring",
+    "accessible",
+    "co_accessible",
+    "consistent_edges",
+    "constant_units",
+    "dead_units",
+    "drop_dead",
     "from_biadjacency",
     "from_edge_array",
     "from_networkx",
@@ -39,9 +60,14 @@ __all__ = [
     "load",
     "node_order",
     "save",
+    "sweep",
+    "sweep_weights",
     "to_biadjacency",
     "to_edge_array",
     "to_networkx",
     "to_scipy",
+    "trim",
+    "unit_classes",
     "unit_order",
+    "with_weights",
 ]
