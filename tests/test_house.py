@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = {
     "netgraph": """errors bits native connection describe graph reference compiled storage convert reach incremental
         size plot __init__""",
-    "prune_adapters": "errors masks trace scores budgets ranking select apply train report __init__",
+    "prune_adapters": "errors masks apply trace scores budgets ranking select train report __init__",
 }
 LAZY = {"matplotlib", "networkx", "igraph"}
 """Imported inside the functions that need them, so that `import netgraph` stays light."""
