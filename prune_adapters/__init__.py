@@ -9,12 +9,14 @@ from prune_adapters.errors import CheckpointError, MaskError, PruneAdaptersError
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
+from prune_adapters.trace import Operation, known_operators, register_rule, to_graph
 from prune_adapters.train import accuracy, train
 
 __all__ = [
     "CheckpointError",
     "MaskError",
     "MaskKeeper",
+    "Operation",
     "PruneAdaptersError",
     "Selection",
     "TraceError",
@@ -22,11 +24,14 @@ __all__ = [
     "apply_masks",
     "check_masks",
     "keep_masks",
+    "known_operators",
     "magnitude_scores",
     "masks_from_scores",
     "random_scores",
+    "register_rule",
     "remembered_masks",
     "remove_masks",
+    "to_graph",
     "to_masks",
     "train",
 ]
