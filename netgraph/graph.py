@@ -71,8 +71,8 @@ class NetGraph:
     outputs: np.ndarray
     products: frozenset[str] = frozenset()
     unit_parameters: tuple[UnitParameter, ...] = ()
-    gate: np.ndarray | None = None
-    shift: np.ndarray | None = None
+    gate: np.ndarray = None  # type: ignore[assignment]  # None: all open
+    shift: np.ndarray = None  # type: ignore[assignment]  # None: as the unit parameters say
     parameters: Mapping[str, ParameterInfo] = field(default_factory=lambda: EMPTY)
     notes: tuple[str, ...] = ()
 
@@ -263,6 +263,7 @@ class NetGraph:
                 raise GraphStructureError(f"layer {name!r}: expected a size of at least 0, got {size}")
         for c in self.connections:
             _check_connection(c, order, self.layers)
+            _check_factor(c, self.products)
         for name in self.products - set(self.layers):
             raise GraphStructureError(f"product {name!r}: no such layer")
         for u in self.unit_parameters:
@@ -291,6 +292,14 @@ def _present(u: UnitParameter, mask: np.ndarray | None) -> np.ndarray | bool:
     if mask is None:
         return (u.index >= 0).any(axis=1)
     return np.where(u.index >= 0, mask.reshape(-1)[u.index], False).any(axis=1)
+
+
+def _check_factor(c: Connection | Wiring, products: frozenset[str]) -> None:
+    if c.target in products and (isinstance(c, Connection) or (c.pairs is None and c.fan_in != 1)):
+        raise GraphStructureError(
+            f"connection {c.source!r} -> {c.target!r}: into a product layer expected wiring with one source for each "
+            f"unit, got {'weights' if isinstance(c, Connection) else c.kind}; add a layer in between"
+        )
 
 
 def _check_connection(c: Connection | Wiring, order: Mapping[str, int], layers: Mapping[str, int]) -> None:

@@ -15,6 +15,9 @@ from netgraph.graph import NetGraph
 
 __all__ = ["consistent_counts", "forward", "pack_weights", "passing_factors", "restrict", "sweep", "unit_slices"]
 
+Incoming = list[tuple[Connection | Wiring, np.ndarray]]
+"""Connections into a layer, each with the pairs of units it joins (empty for wiring)."""
+
 BFLOAT16_NAN = 0x7F80
 """Above this value the bits of a bfloat16 without its sign are a NaN."""
 
@@ -40,7 +43,7 @@ def sweep(graph: NetGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     >>> live.tolist(), co.tolist(), consistent.tolist()
     ([True, True, False, True], [True, True, True, True], [1, 1])
     """
-    pairs = [graph.kept(i).any(axis=2) for i in range(len(graph.weighted))]
+    pairs = [np.any(graph.kept(i), axis=2, keepdims=False) for i in range(len(graph.weighted))]
     live, nonzero = forward(graph, pairs)
     co = _backward(graph, pairs, nonzero)
     return live, nonzero, co, consistent_counts(graph, live, co & graph.gate)
@@ -72,20 +75,19 @@ def forward(graph: NetGraph, pairs: list[np.ndarray]) -> tuple[np.ndarray, np.nd
             return live, nonzero
 
 
-def _by_target(graph: NetGraph, pairs: list[np.ndarray]) -> dict[str, list[tuple[Connection | Wiring, np.ndarray]]]:
-    """List the connections into each layer, each with its pairs (None for wiring)."""
-    incoming = {name: [] for name in graph.layers}
+def _by_target(graph: NetGraph, pairs: list[np.ndarray]) -> dict[str, Incoming]:
+    incoming: dict[str, Incoming] = {name: [] for name in graph.layers}
     weighted = iter(pairs)
     for c in graph.connections:
-        incoming[c.target].append((c, next(weighted) if isinstance(c, Connection) else None))
+        incoming[c.target].append((c, next(weighted) if isinstance(c, Connection) else np.zeros((0, 0), bool)))
     return incoming
 
 
-def _enter(graph: NetGraph, name: str, incoming: list, live: np.ndarray, nonzero: np.ndarray) -> None:
+def _enter(graph: NetGraph, name: str, incoming: Incoming, live: np.ndarray, nonzero: np.ndarray) -> None:
     """Set the class of the units of one layer from the units before it."""
     units = graph.slices[name]
     if name in graph.products:
-        factors = _factors(graph, [c for c, _ in incoming], live, nonzero)
+        factors = _factors(graph, name, live, nonzero)
         nonzero[units] = np.logical_and.reduce([present for _, present in factors.values()], axis=0)
         live[units] = nonzero[units] & np.logical_or.reduce([alive for alive, _ in factors.values()], axis=0)
     else:
@@ -99,7 +101,7 @@ def _enter(graph: NetGraph, name: str, incoming: list, live: np.ndarray, nonzero
     live[inputs] = nonzero[inputs] = True
 
 
-def _or_forward(graph: NetGraph, c: Connection | Wiring, pair: np.ndarray | None, flags: np.ndarray) -> None:
+def _or_forward(graph: NetGraph, c: Connection | Wiring, pair: np.ndarray, flags: np.ndarray) -> None:
     sources, targets = unit_slices(graph, c)
     if isinstance(c, Connection):
         grouped = _grouped(c, pair) & flags[sources].reshape(c.groups, 1, c.columns)
@@ -115,7 +117,7 @@ def _grouped(c: Connection, pair: np.ndarray) -> np.ndarray:
     return pair.reshape(c.groups, c.rows // c.groups, c.columns)
 
 
-def _or_backward(graph: NetGraph, c: Connection | Wiring, pair: np.ndarray | None, passing: np.ndarray) -> np.ndarray:
+def _or_backward(graph: NetGraph, c: Connection | Wiring, pair: np.ndarray, passing: np.ndarray) -> np.ndarray:
     """Return which of the spanned source units an edge joins to a `passing` unit of the spanned target units."""
     sources, _ = unit_slices(graph, c)
     if isinstance(c, Connection):
@@ -128,23 +130,28 @@ def _or_backward(graph: NetGraph, c: Connection | Wiring, pair: np.ndarray | Non
     return np.repeat(passing.reshape(c.groups, c.fan_out).any(axis=1), c.fan_in)
 
 
-def _factors(graph: NetGraph, incoming: list[Wiring], live: np.ndarray, nonzero: np.ndarray) -> dict:
+def _factors(
+    graph: NetGraph, name: str, live: np.ndarray, nonzero: np.ndarray
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return live and nonzero flags of each factor of a product layer; a factor without a source is a constant."""
-    size = graph.layers[incoming[0].target] if incoming else 0
-    factors = {}
-    for c in incoming:
-        alive, present = factors.setdefault(c.factor, (np.zeros(size, bool), np.ones(size, bool)))
-        source, target = c.edges()
-        source = source + graph.slices[c.source].start
-        alive[target], present[target] = live[source], nonzero[source]
+    size = graph.layers[name]
+    factors: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for c in graph.wiring:
+        if c.target == name:
+            alive, present = factors.setdefault(c.factor, (np.zeros(size, bool), np.ones(size, bool)))
+            source, target = c.edges()
+            source = source + graph.slices[c.source].start
+            alive[target], present[target] = live[source], nonzero[source]
     return factors
 
 
 def passing_factors(graph: NetGraph, name: str, nonzero: np.ndarray) -> dict[int, np.ndarray]:
     """Return, for each factor of a product layer, the units whose other factors are all nonzero: ndarray of bool."""
-    incoming = [c for c in graph.wiring if c.target == name]
-    present = {number: flags for number, (_, flags) in _factors(graph, incoming, nonzero, nonzero).items()}
-    return {number: np.logical_and.reduce([f for n, f in present.items() if n != number], axis=0) for number in present}
+    present = {number: flags for number, (_, flags) in _factors(graph, name, nonzero, nonzero).items()}
+    every = np.ones(graph.layers[name], dtype=bool)
+    return {
+        number: np.logical_and.reduce([every, *(f for n, f in present.items() if n != number)]) for number in present
+    }
 
 
 def _backward(graph: NetGraph, pairs: list[np.ndarray], nonzero: np.ndarray) -> np.ndarray:
@@ -155,16 +162,23 @@ def _backward(graph: NetGraph, pairs: list[np.ndarray], nonzero: np.ndarray) -> 
     factors = {name: passing_factors(graph, name, nonzero) for name in graph.products}
     while True:
         before = np.count_nonzero(co)
-        for name in reversed(graph.layers):
+        for name in reversed(list(graph.layers)):
             for c, pair in incoming[name]:
-                sources, targets = unit_slices(graph, c)
-                passing = (co & graph.gate)[graph.slices[name]]
-                if name in graph.products:
-                    passing &= factors[name][c.factor]
-                start = graph.slices[name].start
-                co[sources] |= _or_backward(graph, c, pair, passing[targets.start - start : targets.stop - start])
+                _leave(graph, c, pair, co, factors.get(name, {}))
         if not graph.is_cyclic or before == np.count_nonzero(co):
             return co
+
+
+def _leave(
+    graph: NetGraph, c: Connection | Wiring, pair: np.ndarray, co: np.ndarray, factors: Mapping[int, np.ndarray]
+) -> None:
+    """Make the sources of one connection co-accessible where a target passes their change on."""
+    sources, targets = unit_slices(graph, c)
+    passing = co[targets] & graph.gate[targets]
+    if isinstance(c, Wiring) and c.factor in factors:
+        start = graph.slices[c.target].start
+        passing &= factors[c.factor][targets.start - start : targets.stop - start]
+    co[sources] |= _or_backward(graph, c, pair, passing)
 
 
 def consistent_counts(graph: NetGraph, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
