@@ -118,6 +118,14 @@ def test_connection_marks_every_edge() -> None:
     assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 1.5), (2.5, -0.5))
 
 
+def test_an_edge_out_of_a_constant_unit_is_inconsistent() -> None:
+    inconsistent, consistent = (
+        line.get_xydata().tolist() for line in ng.plot_connection(drawn_graph(), "h", "y").lines
+    )
+
+    assert (consistent, inconsistent) == ([[0, 0]], [[1, 0]])
+
+
 def test_unknown_layers_are_named() -> None:
     for draw in (ng.plot_unit_classes, ng.plot_weights, ng.plot_profile):
         with pytest.raises(KeyError, match="no layer 'fc9'; the graph has 'x', 'h', 'y'"):
