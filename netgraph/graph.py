@@ -49,6 +49,8 @@ class NetGraph:
         False where a masked gate makes the unit zero; True where a shift makes it at least a constant.
     parameters : mapping of str to ParameterInfo
         Every parameter of the network with its role.
+    buffers : mapping of str to ParameterInfo
+        Constant sources that are no parameters (running means), by name; they may be masked too.
     notes : tuple of str
         What a reader of the graph must know (assumptions made while tracing).
 
@@ -74,6 +76,7 @@ class NetGraph:
     gate: np.ndarray = None  # type: ignore[assignment]  # None: all open
     shift: np.ndarray = None  # type: ignore[assignment]  # None: as the unit parameters say
     parameters: Mapping[str, ParameterInfo] = field(default_factory=lambda: EMPTY)
+    buffers: Mapping[str, ParameterInfo] = field(default_factory=lambda: EMPTY)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -81,6 +84,7 @@ class NetGraph:
         put(self, "layers", MappingProxyType({name: int(size) for name, size in self.layers.items()}))
         put(self, "connections", tuple(self.connections))
         put(self, "parameters", MappingProxyType(dict(self.parameters) or self._parameters_of_connections()))
+        put(self, "buffers", MappingProxyType(dict(self.buffers)))
         put(self, "bits", _frozen(self.bits, np.uint64))
         put(self, "inputs", _frozen(self.inputs, np.int64))
         put(self, "outputs", _frozen(self.outputs, np.int64))
@@ -218,9 +222,10 @@ class NetGraph:
         return mask.reshape(self.parameters[name].shape)
 
     def _checked_mask(self, name: str, mask: np.ndarray) -> np.ndarray:
-        if name not in self.parameters:
+        info = self.parameters.get(name) or self.buffers.get(name)
+        if info is None:
             raise KeyError(f"mask for {name!r}: no such parameter; the graph has {some_names(self.parameters)}")
-        shape = self.parameters[name].shape
+        shape = info.shape
         if np.shape(mask) != shape:
             raise ValueError(f"mask for {name!r}: expected shape {shape}, got {np.shape(mask)}")
         if np.asarray(mask).dtype != bool:

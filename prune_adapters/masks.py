@@ -64,7 +64,7 @@ def bare_module(model: nn.Module) -> nn.Module:
     True
     """
     while isinstance(model, PARALLEL) or COMPILED in model._modules:
-        model = model.module if isinstance(model, PARALLEL) else model._modules[COMPILED]
+        model = model.get_submodule("module" if isinstance(model, PARALLEL) else COMPILED)
     return model
 
 
@@ -144,7 +144,7 @@ def check_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str
     prune_adapters.errors.MaskError: mask for 'weight': expected shape (3, 2), got (2, 3); linear weights are (out, in)
     """
     names = parameter_names(model)
-    shapes = {name: owners[0][0]._parameters[owners[0][1]].shape for name, owners in parameter_owners(model).items()}
+    shapes = {name: owners[0][0].get_parameter(owners[0][1]).shape for name, owners in parameter_owners(model).items()}
     checked: dict[str, torch.Tensor] = {}
     for given, mask in masks.items():
         name = resolve_name(given, names)

@@ -103,4 +103,4 @@ def _key(number: np.ndarray) -> int:
 
 def _number(key: int, dtype: np.dtype) -> np.floating:
     bits = key if key >= 0 else key ^ (2 ** (8 * dtype.itemsize - 1) - 1)
-    return np.array(bits, dtype=f"i{dtype.itemsize}").view(dtype)[()]
+    return dtype.type(np.array(bits, dtype=f"i{dtype.itemsize}").view(dtype))

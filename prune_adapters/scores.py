@@ -112,7 +112,7 @@ def _scored(model: nn.Module, parameters: Iterable[str] | None, graph: NetGraph 
         raise ValueError("parameters and graph: expected at most one of them; both say what is scored")
     owners = parameter_owners(model)
     wanted = _wanted(model, owners, parameters, graph)
-    return {name: held[0][0]._parameters[held[0][1]] for name, held in owners.items() if name in wanted}
+    return {name: held[0][0].get_parameter(held[0][1]) for name, held in owners.items() if name in wanted}
 
 
 def _wanted(model: nn.Module, owners: Owners, parameters: Iterable[str] | None, graph: NetGraph | None) -> set[str]:
@@ -127,4 +127,4 @@ def _wanted(model: nn.Module, owners: Owners, parameters: Iterable[str] | None, 
 
 def _looks_like_edges(name: str, module: nn.Module, key: str) -> bool:
     no_edges = isinstance(module, NORMS) or key.startswith("bias") or name.endswith(GAINS)
-    return module._parameters[key].dim() >= 2 and not no_edges
+    return module.get_parameter(key).dim() >= 2 and not no_edges

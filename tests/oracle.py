@@ -23,19 +23,38 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from positive import SCALE, Inputs, Masks, draw_inputs, draw_units, edge_weights, positive_copy
+from positive import SCALE, Inputs, Masks, draw_inputs, draw_units, edge_weights, plain_copy, positive_copy
 from torch import Tensor, nn
 
-__all__ = ["CONSTANT", "LIVE", "ZERO", "call", "input_gradient", "live_masks", "random_masks", "value_classes"]
+__all__ = [
+    "CONSTANT",
+    "LIVE",
+    "ZERO",
+    "call",
+    "input_gradient",
+    "live_masks",
+    "random_masks",
+    "true_gradients",
+    "value_classes",
+]
 
 ZERO, CONSTANT, LIVE = 0, 1, 2
 
 
-def random_masks(model: nn.Module, names: Iterable[str], density: float, *, seed: int) -> dict[str, Tensor]:
-    """Return a mask for each named parameter that keeps every element with probability `density`."""
+def random_masks(
+    model: nn.Module, names: Iterable[str], density: float, *, seed: int, least: float = 0.0
+) -> dict[str, Tensor]:
+    """Return a mask for each named parameter that keeps every element with probability `density`.
+
+    A parameter with few elements a row (depthwise kernels) gets the density that leaves `least` of them on average.
+    """
     generator = torch.Generator().manual_seed(seed)
-    parameters = dict(model.named_parameters())
-    return {name: torch.rand(parameters[name].shape, generator=generator) < density for name in names}
+    masks = {}
+    for name in names:
+        shape = model.get_parameter(name).shape
+        chance = max(density, least * shape[0] / max(shape.numel(), 1))
+        masks[name] = torch.rand(shape, generator=generator) < chance
+    return masks
 
 
 def live_masks(
@@ -88,6 +107,20 @@ def live_masks(
                 assert torch.isfinite(gradient).all(), f"gradient of {name!r} is not finite"
                 live[name] |= (gradient != 0) & masks[name]
     return live
+
+
+def true_gradients(model: nn.Module, example_inputs: Inputs, masks: Masks, *, seed: int = 0) -> dict[str, Tensor]:
+    """Return the gradient of a random sum of the outputs of the masked model, weights and paddings as they are."""
+    generator = torch.Generator().manual_seed(seed)
+    plain = plain_copy(model)
+    weights = edge_weights(plain, masks)
+    for name, weight in weights.items():
+        with torch.no_grad():
+            weight.mul_(masks[name])
+        weight.requires_grad_(True)
+    total = project(call(plain, draw_inputs(example_inputs, generator)), generator)
+    gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
+    return {n: w.new_zeros(w.shape) if g is None else g for (n, w), g in zip(weights.items(), gradients, strict=True)}
 
 
 def value_classes(

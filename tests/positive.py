@@ -16,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils import parametrize
 
-__all__ = ["SCALE", "Inputs", "Masks", "draw_inputs", "draw_units", "edge_weights", "positive_copy"]
+__all__ = ["SCALE", "Inputs", "Masks", "draw_inputs", "draw_units", "edge_weights", "plain_copy", "positive_copy"]
 
 SCALE = 1e-4
 """Size of inputs and constants."""
@@ -29,15 +29,21 @@ Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 Masks = Mapping[str, Tensor]
 
 
-def positive_copy(model: nn.Module, masks: Masks, *, wrap: bool) -> nn.Module:
-    """Return a copy whose edge weights are (abs(w) + 0.1) * mask, each row divided by its sum."""
-    positive = copy.deepcopy(model).double().eval()
-    for module in list(positive.modules()):
+def plain_copy(model: nn.Module) -> nn.Module:
+    """Return a copy in float64 and eval mode without parametrizations, nothing requiring gradients."""
+    plain = copy.deepcopy(model).double().eval()
+    for module in list(plain.modules()):
         if parametrize.is_parametrized(module):
             make_plain(module)
+    return plain.requires_grad_(False)
+
+
+def positive_copy(model: nn.Module, masks: Masks, *, wrap: bool) -> nn.Module:
+    """Return a copy whose edge weights are (abs(w) + 0.1) * mask, each row divided by its sum."""
+    positive = plain_copy(model)
+    for module in positive.modules():
         if wrap and isinstance(module, _ConvNd) and not isinstance(module, _ConvTransposeNd):
             module.padding_mode = "circular"
-    positive.requires_grad_(False)
     transposed = {id(m.weight) for m in positive.modules() if isinstance(m, _ConvTransposeNd)}
     for name, weight in edge_weights(positive, masks).items():
         with torch.no_grad():

@@ -42,6 +42,7 @@ class GraphBuilder:
         self.outputs: list[torch.Tensor] = []
         self.shapes = parameters
         self.roles = dict.fromkeys(parameters, "unused")
+        self.buffers: dict[str, ParameterInfo] = {}
         self.notes: list[str] = []
         ends = np.cumsum([0, *(int(np.prod(shape, dtype=np.int64)) for shape in parameters.values())]).tolist()
         self.element_starts = dict(zip(parameters, ends[:-1], strict=True))
@@ -303,6 +304,8 @@ class GraphBuilder:
         for other, role in actions:
             if isinstance(other, Weight):
                 self._act_weight(layer, other.numbers(self.element_starts), which.numpy(), role)
+            elif role == "shift" and other.buffer:
+                self._act_buffer(layer, other, which.numpy())
             elif role == "shift":
                 for source in other.sources or (None,):
                     self.shift(layer, source, None)
@@ -312,7 +315,7 @@ class GraphBuilder:
         return compress(ids)
 
     def _matters(self, other: Constant, role: str, ids: torch.Tensor) -> bool:
-        return role == "shift" and (bool(other.sources) or not self.surely_present(ids))
+        return role == "shift" and (bool(other.sources) or bool(other.buffer) or not self.surely_present(ids))
 
     def _act_weight(self, layer: int, numbers: np.ndarray, which: np.ndarray, role: str) -> None:
         starts = np.array([*self.element_starts.values()])
@@ -320,6 +323,12 @@ class GraphBuilder:
         for owner in owners.tolist():
             index = _elements_of_units(numbers, which, owner, starts, self.layers[layer].size)
             (self.gate if role == "gate" else self.shift)(layer, list(self.element_starts)[owner], index)
+
+    def _act_buffer(self, layer: int, buffer: Constant, which: np.ndarray) -> None:
+        numbers = np.arange(int(np.prod(buffer.shape, dtype=np.int64))).reshape(buffer.shape)
+        index = _elements_of_units(numbers, which, 0, np.zeros(1, dtype=np.int64), self.layers[layer].size)
+        self.shift(layer, buffer.buffer, index)
+        self.buffers[buffer.buffer] = ParameterInfo((numbers.size,), "constant")
 
     def surely_present(self, ids: torch.Tensor) -> bool:
         """Return whether no mask can make one of these units zero, so that one more constant changes no class."""

@@ -57,6 +57,8 @@ def _bind_placeholders(tape: Tape, program: torch.export.ExportedProgram) -> Non
             tape.parameters[ref.number] = signature.inputs_to_parameters[node.name]
         elif node.name in held:
             tape.constants[ref.number] = values[held[node.name]]
+            if node.name in signature.inputs_to_buffers:
+                tape.buffers[ref.number] = held[node.name]
         else:
             tape.inputs[node.name] = ref
 

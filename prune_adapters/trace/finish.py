@@ -45,6 +45,7 @@ def finish(builder: GraphBuilder) -> NetGraph:
         products=frozenset(names[number] for number in kept if builder.layers[number].product),
         unit_parameters=_unit_parameters(builder, home, names),
         parameters=builder.parameter_infos(),
+        buffers=builder.buffers,
         notes=tuple(builder.notes),
     )
 

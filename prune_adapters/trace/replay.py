@@ -41,7 +41,8 @@ def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options:
     for number, name in tape.parameters.items():
         values[number] = Weight.whole(name, builder.shapes[name])
     for number, tensor in tape.constants.items():
-        values[number] = Constant(tuple(tensor.shape), lambda tensor=tensor: tensor)
+        buffer = tape.buffers.get(number)
+        values[number] = Constant(tuple(tensor.shape), lambda tensor=tensor: tensor, buffer=buffer)
     for call in tape.calls:
         results = _run(call, values, builder, options)
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})
@@ -58,10 +59,7 @@ def _run(call: Call, values: dict[int, Value], builder: GraphBuilder, options: O
     if call.target is write_back:
         return (_written_back(call, args),)
     shapes = tuple(ref.shape for ref in call.outputs)
-    where = call.module or ""
-    short = operator_name(call.target).split(".")[-1].strip("_")
-    name = f"{where}.{short}" if where else short
-    op = Operation(call.target, args, kwargs, shapes, name, where, call.line, builder, options)
+    op = Operation(call.target, args, kwargs, shapes, _layer_name(call), call.module, call.line, builder, options)
     tensors = op.tensors()
     if not any(isinstance(t, (Units, Tokens)) for t in tensors):
         return _without_units(op, tensors)
@@ -70,6 +68,16 @@ def _run(call: Call, values: dict[int, Value], builder: GraphBuilder, options: O
         return _unknown(op, tensors)
     result = rule(op)
     return result if isinstance(result, tuple) else (result,)
+
+
+def _layer_name(call: Call) -> str:
+    """Return the name of a layer that an operator may add: the norm's own module, or module and operator."""
+    short = operator_name(call.target).split(".")[-1].strip("_")
+    if "scaled_dot_product" in short:
+        short = "attention"
+    if short.endswith("_norm") and call.module:
+        return call.module
+    return f"{call.module}.{short}" if call.module else short
 
 
 def _unknown(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:

@@ -43,6 +43,7 @@ class Tape:
     inputs: dict[str, Ref] = field(default_factory=dict)
     parameters: dict[int, str] = field(default_factory=dict)
     constants: dict[int, torch.Tensor] = field(default_factory=dict)
+    buffers: dict[int, str] = field(default_factory=dict)
     outputs: list[Ref] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _count: int = 0

@@ -118,11 +118,18 @@ class Constant:
         Returns the value, None where it cannot be known.
     sources : tuple of str
         Parameters that it was computed from.
+    buffer : str or None
+        The buffer that it is, as it is stored.
     """
 
     shape: tuple[int, ...]
     compute: Callable[[], torch.Tensor | None] = field(default=lambda: None)
     sources: tuple[str, ...] = ()
+    buffer: str | None = None
+
+    def reshaped(self, shape: Sequence[int]) -> "Constant":
+        """Return the same elements in another shape."""
+        return Constant(tuple(shape), lambda: None, self.sources, self.buffer)
 
     def value(self) -> torch.Tensor | None:
         """Return the value, or None where it cannot be known."""

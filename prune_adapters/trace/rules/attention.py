@@ -62,7 +62,7 @@ def _weighted_values(op: Operation, scores: torch.Tensor | None, shape: tuple[in
 def _at_rank(op: Operation, bias: Weight | Constant, rank: int) -> Weight | Constant:
     shape = [1] * (rank - len(bias.shape)) + list(bias.shape)
     if isinstance(bias, Constant):
-        return Constant(tuple(shape), bias.compute, bias.sources)
+        return bias.reshaped(shape)
     return bias.rearranged(range(len(bias.shape)), shape, op.graph.element_starts)
 
 

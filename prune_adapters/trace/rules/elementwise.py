@@ -34,7 +34,7 @@ def at_rank(op: Operation, value: Weight | Constant) -> Weight | Constant:
     missing = len(op.shape) - len(value.shape)
     shape = [1] * missing + list(value.shape)
     if isinstance(value, Constant):
-        return Constant(tuple(shape), value.compute, value.sources)
+        return value.reshaped(shape)
     return value.rearranged(range(len(value.shape)), shape, op.graph.element_starts)
 
 

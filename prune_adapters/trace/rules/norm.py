@@ -13,9 +13,11 @@ from prune_adapters.trace.values import Constant, Units, Value, Weight
 __all__ = ["affine"]
 
 
-def affine(op: Operation, ids: torch.Tensor, dims: list[int], *, shifts_first: bool = False) -> torch.Tensor:
+def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None = None) -> torch.Tensor:
     """Return the ids after the norm's running mean (if any), scale and bias, which lie along `dims`."""
-    actions: list[tuple[Weight | Constant, str]] = [(Constant(()), "shift")] if shifts_first else []
+    actions: list[tuple[Weight | Constant, str]] = []
+    if isinstance(mean, Constant):
+        actions.append((mean.reshaped([mean.shape[0] if d in dims else 1 for d in range(ids.dim())]), "shift"))
     for argument, role in (("weight", "gate"), ("bias", "shift")):
         value = op[argument] if op.has(argument) else None
         if isinstance(value, Weight):
@@ -31,14 +33,14 @@ def affine(op: Operation, ids: torch.Tensor, dims: list[int], *, shifts_first: b
 def batch_norm(op: Operation) -> Value | tuple[Value, ...]:
     """Follows the channel; the running mean makes a constant."""
     units = op["input"]
-    ids = affine(op, units.ids, [1], shifts_first=op["running_mean"] is not None)
+    ids = affine(op, units.ids, [1], op["running_mean"])
     return _first_of(op, ids)
 
 
 @register_rule("aten.instance_norm")
 def instance_norm(op: Operation) -> Value:
     """Follows the channel: a constant channel becomes zero before the bias, which is taken as a constant."""
-    return op.units(affine(op, op["input"].ids, [1], shifts_first=not op["use_input_stats"]))
+    return op.units(affine(op, op["input"].ids, [1], None if op["use_input_stats"] else op["running_mean"]))
 
 
 @register_rule("aten.layer_norm", "aten.native_layer_norm", "aten.rms_norm", "aten._fused_rms_norm")
