@@ -10,6 +10,7 @@ from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
 from prune_adapters.trace import Operation, known_operators, register_rule, to_graph
+from prune_adapters.train import accuracy, train
 
 __all__ = [
     "CheckpointError",
@@ -19,6 +20,7 @@ __all__ = [
     "PruneAdaptersError",
     "Selection",
     "TraceError",
+    "accuracy",
     "apply_masks",
     "check_masks",
     "keep_masks",
@@ -31,4 +33,5 @@ __all__ = [
     "remove_masks",
     "to_graph",
     "to_masks",
+    "train",
 ]
