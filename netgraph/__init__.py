@@ -7,6 +7,20 @@ back into masks.
 from netgraph.connection import Connection, ElementIndex, ParameterInfo, UnitParameter, Wiring
 from netgraph.errors import GraphFileError, GraphStructureError, NetGraphError, WeightValueError
 from netgraph.graph import NetGraph
+from netgraph.reach import (
+    Sweep,
+    accessible,
+    co_accessible,
+    consistent_edges,
+    constant_units,
+    dead_units,
+    drop_dead,
+    sweep,
+    sweep_weights,
+    trim,
+    unit_classes,
+    with_weights,
+)
 
 __all__ = [
     "Connection",
@@ -16,7 +30,19 @@ __all__ = [
     "NetGraph",
     "NetGraphError",
     "ParameterInfo",
+    "Sweep",
     "UnitParameter",
     "WeightValueError",
     "Wiring",
+    "accessible",
+    "co_accessible",
+    "consistent_edges",
+    "constant_units",
+    "dead_units",
+    "drop_dead",
+    "sweep",
+    "sweep_weights",
+    "trim",
+    "unit_classes",
+    "with_weights",
 ]

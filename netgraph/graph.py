@@ -49,6 +49,8 @@ class NetGraph:
         False where a masked gate makes the unit zero; True where a shift makes it at least a constant.
     parameters : mapping of str to ParameterInfo
         Every parameter of the network with its role.
+    buffers : mapping of str to ParameterInfo
+        Constant sources that are no parameters (running means), by name; they may be masked too.
     notes : tuple of str
         What a reader of the graph must know (assumptions made while tracing).
 
@@ -71,9 +73,10 @@ class NetGraph:
     outputs: np.ndarray
     products: frozenset[str] = frozenset()
     unit_parameters: tuple[UnitParameter, ...] = ()
-    gate: np.ndarray | None = None
-    shift: np.ndarray | None = None
+    gate: np.ndarray = None  # type: ignore[assignment]  # None: all open
+    shift: np.ndarray = None  # type: ignore[assignment]  # None: as the unit parameters say
     parameters: Mapping[str, ParameterInfo] = field(default_factory=lambda: EMPTY)
+    buffers: Mapping[str, ParameterInfo] = field(default_factory=lambda: EMPTY)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -81,6 +84,7 @@ class NetGraph:
         put(self, "layers", MappingProxyType({name: int(size) for name, size in self.layers.items()}))
         put(self, "connections", tuple(self.connections))
         put(self, "parameters", MappingProxyType(dict(self.parameters) or self._parameters_of_connections()))
+        put(self, "buffers", MappingProxyType(dict(self.buffers)))
         put(self, "bits", _frozen(self.bits, np.uint64))
         put(self, "inputs", _frozen(self.inputs, np.int64))
         put(self, "outputs", _frozen(self.outputs, np.int64))
@@ -218,9 +222,10 @@ class NetGraph:
         return mask.reshape(self.parameters[name].shape)
 
     def _checked_mask(self, name: str, mask: np.ndarray) -> np.ndarray:
-        if name not in self.parameters:
+        info = self.parameters.get(name) or self.buffers.get(name)
+        if info is None:
             raise KeyError(f"mask for {name!r}: no such parameter; the graph has {some_names(self.parameters)}")
-        shape = self.parameters[name].shape
+        shape = info.shape
         if np.shape(mask) != shape:
             raise ValueError(f"mask for {name!r}: expected shape {shape}, got {np.shape(mask)}")
         if np.asarray(mask).dtype != bool:
@@ -263,6 +268,7 @@ class NetGraph:
                 raise GraphStructureError(f"layer {name!r}: expected a size of at least 0, got {size}")
         for c in self.connections:
             _check_connection(c, order, self.layers)
+            _check_factor(c, self.products)
         for name in self.products - set(self.layers):
             raise GraphStructureError(f"product {name!r}: no such layer")
         for u in self.unit_parameters:
@@ -291,6 +297,14 @@ def _present(u: UnitParameter, mask: np.ndarray | None) -> np.ndarray | bool:
     if mask is None:
         return (u.index >= 0).any(axis=1)
     return np.where(u.index >= 0, mask.reshape(-1)[u.index], False).any(axis=1)
+
+
+def _check_factor(c: Connection | Wiring, products: frozenset[str]) -> None:
+    if c.target in products and (isinstance(c, Connection) or (c.pairs is None and c.fan_in != 1)):
+        raise GraphStructureError(
+            f"connection {c.source!r} -> {c.target!r}: into a product layer expected wiring with one source for each "
+            f"unit, got {'weights' if isinstance(c, Connection) else c.kind}; add a layer in between"
+        )
 
 
 def _check_connection(c: Connection | Wiring, order: Mapping[str, int], layers: Mapping[str, int]) -> None:
