@@ -24,7 +24,7 @@ from netgraph.errors import GraphStructureError
 
 __all__ = ["NetGraph"]
 
-EMPTY = MappingProxyType({})
+EMPTY: Mapping[str, ParameterInfo] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,10 +60,10 @@ class NetGraph:
     >>> graph = ng.from_biadjacency([np.array([[1, 0], [0, 0], [1, 0]]), np.array([[1, 1, 0]])])
     >>> graph
     NetGraph: 3 layers, 6 units, 4 of 9 weights kept
-      layer    units  weights  kept  from
-      layer0       2        -     -  input
-      layer1       3        6     2  layer0
-      layer2       1        3     2  layer1, output
+      layer   units  weights  kept  from
+      layer0      2        -     -  input
+      layer1      3        6     2  layer0
+      layer2      1        3     2  layer1, output
     """
 
     layers: Mapping[str, int]
@@ -273,7 +273,9 @@ class NetGraph:
             raise GraphStructureError(f"product {name!r}: no such layer")
         for u in self.unit_parameters:
             if u.layer not in order or u.role not in ("gate", "shift"):
-                raise GraphStructureError(f"unit parameter {u.parameter!r}: layer {u.layer!r} or role {u.role!r} unknown")
+                raise GraphStructureError(
+                    f"unit parameter {u.parameter!r}: layer {u.layer!r} or role {u.role!r} unknown"
+                )
         if self.bits.shape != (self.word_starts[-1],):
             raise GraphStructureError(f"bits: expected shape ({self.word_starts[-1]},), got {self.bits.shape}")
         for label, units in (("inputs", self.inputs), ("outputs", self.outputs)):
@@ -291,12 +293,12 @@ def _frozen(array: np.ndarray, dtype: type) -> np.ndarray:
     return frozen
 
 
-def _present(u: UnitParameter, mask: np.ndarray | None) -> np.ndarray | bool:
+def _present(u: UnitParameter, mask: np.ndarray | None) -> np.ndarray:
+    """Return which units the parameter acts on, or one value for all: ndarray of bool, shape (n_units,) or ()."""
     if u.index is None:
-        return True if mask is None else bool(mask.any())
-    if mask is None:
-        return (u.index >= 0).any(axis=1)
-    return np.where(u.index >= 0, mask.reshape(-1)[u.index], False).any(axis=1)
+        return np.asarray(mask is None or mask.any())
+    there = u.index >= 0
+    return np.any(there if mask is None else there & mask.reshape(-1)[u.index], axis=1)
 
 
 def _check_factor(c: Connection | Wiring, products: frozenset[str]) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netgraph import reference
+from netgraph import compiled, native, reference
 from netgraph.describe import some_names
 from netgraph.graph import NetGraph
 
@@ -37,6 +37,10 @@ __all__ = [
     "unit_classes",
     "with_weights",
 ]
+
+
+passes = reference if native.kernels is None else compiled
+"""Where the passes run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,7 +83,7 @@ def sweep(graph: NetGraph) -> Sweep:
     >>> found.accessible.tolist(), found.co_accessible.tolist(), found.consistent.tolist()
     ([True, True, False, False], [False, False, True, True], [0, 0])
     """
-    return Sweep(*reference.sweep(graph))
+    return Sweep(*passes.sweep(graph))
 
 
 def accessible(graph: NetGraph) -> np.ndarray:
@@ -185,7 +189,7 @@ def trim(graph: NetGraph) -> NetGraph:
     [2, 2]
     """
     found = sweep(graph)
-    return graph.with_bits(reference.restrict(graph, found.accessible, found.co_accessible & graph.gate))
+    return graph.with_bits(passes.restrict(graph, found.accessible, found.co_accessible & graph.gate))
 
 
 def drop_dead(graph: NetGraph) -> NetGraph:
@@ -206,7 +210,7 @@ def drop_dead(graph: NetGraph) -> NetGraph:
     ([2, 3], [2, 2])
     """
     found = sweep(graph)
-    return graph.with_bits(reference.restrict(graph, found.nonzero, found.co_accessible & graph.gate))
+    return graph.with_bits(passes.restrict(graph, found.nonzero, found.co_accessible & graph.gate))
 
 
 def with_weights(graph: NetGraph, weights: Mapping[str, np.ndarray], *, dtype: str | None = None) -> NetGraph:
@@ -243,7 +247,7 @@ def with_weights(graph: NetGraph, weights: Mapping[str, np.ndarray], *, dtype: s
     >>> with_weights(graph, {"w": np.array([-0.0, 0.5])}).bits.tolist()
     [2]
     """
-    return graph.with_bits(reference.pack_weights(graph, _checked_weights(graph, weights, dtype)))
+    return sweep_weights(graph, weights, dtype=dtype)[0]
 
 
 def sweep_weights(
@@ -260,8 +264,8 @@ def sweep_weights(
     >>> kept.bits.tolist(), found.consistent.tolist()
     ([2], [1])
     """
-    kept = with_weights(graph, weights, dtype=dtype)
-    return kept, sweep(kept)
+    bits, found = passes.sweep_weights(graph, _checked_weights(graph, weights, dtype))
+    return graph.with_bits(bits), Sweep(*found)
 
 
 def _checked_weights(graph: NetGraph, weights: Mapping[str, np.ndarray], dtype: str | None) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ graph and arrays over units and return arrays; `netgraph.reach` gives them names
 """
 
 from collections.abc import Mapping
+from typing import NoReturn
 
 import numpy as np
 
@@ -13,13 +14,22 @@ from netgraph.connection import Connection, Wiring
 from netgraph.errors import WeightValueError
 from netgraph.graph import NetGraph
 
-__all__ = ["consistent_counts", "forward", "pack_weights", "passing_factors", "restrict", "sweep", "unit_slices"]
+__all__ = [
+    "consistent_counts",
+    "forward",
+    "passing_factors",
+    "raise_nan",
+    "restrict",
+    "sweep",
+    "sweep_weights",
+    "unit_slices",
+]
 
 Incoming = list[tuple[Connection | Wiring, np.ndarray]]
 """Connections into a layer, each with the pairs of units it joins (empty for wiring)."""
 
-BFLOAT16_NAN = 0x7F80
-"""Above this value the bits of a bfloat16 without its sign are a NaN."""
+BFLOAT16_MAGNITUDE, BFLOAT16_INFINITY = 0x7FFF, 0x7F80
+"""The bits of a bfloat16 but its sign; above infinity they are a NaN."""
 
 
 def sweep(graph: NetGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -84,42 +94,46 @@ def _by_target(graph: NetGraph, pairs: list[np.ndarray]) -> dict[str, Incoming]:
 
 
 def _enter(graph: NetGraph, name: str, incoming: Incoming, live: np.ndarray, nonzero: np.ndarray) -> None:
-    """Set the class of the units of one layer from the units before it."""
+    """Set the class of the units of one layer from the units that feed it, itself included in a cycle."""
     units = graph.slices[name]
     if name in graph.products:
         factors = _factors(graph, name, live, nonzero)
-        nonzero[units] = np.logical_and.reduce([present for _, present in factors.values()], axis=0)
-        live[units] = nonzero[units] & np.logical_or.reduce([alive for alive, _ in factors.values()], axis=0)
+        present = np.logical_and.reduce([present for _, present in factors.values()], axis=0)
+        alive = present & np.logical_or.reduce([alive for alive, _ in factors.values()], axis=0)
     else:
-        for c, pair in incoming:
-            for flags in (live, nonzero):
-                _or_forward(graph, c, pair, flags)
-    nonzero[units] &= graph.gate[units]
-    live[units] &= graph.gate[units]
-    nonzero[units] |= graph.shift[units]
+        alive, present = (_joined(graph, name, incoming, flags) for flags in (live, nonzero))
+    live[units] = alive & graph.gate[units]
+    nonzero[units] = (present & graph.gate[units]) | graph.shift[units]
     inputs = graph.inputs[(graph.inputs >= units.start) & (graph.inputs < units.stop)]
     live[inputs] = nonzero[inputs] = True
 
 
-def _or_forward(graph: NetGraph, c: Connection | Wiring, pair: np.ndarray, flags: np.ndarray) -> None:
-    sources, targets = unit_slices(graph, c)
+def _joined(graph: NetGraph, name: str, incoming: Incoming, flags: np.ndarray) -> np.ndarray:
+    """Return which units of a layer some edge joins to a flagged unit: ndarray of bool, shape (size of the layer,)."""
+    joined, start = np.zeros(graph.layers[name], dtype=bool), graph.slices[name].start
+    for c, pair in incoming:
+        sources, targets = unit_slices(graph, c)
+        joined[targets.start - start : targets.stop - start] |= _or_forward(c, pair, flags[sources], targets)
+    return joined
+
+
+def _or_forward(c: Connection | Wiring, pair: np.ndarray, flags: np.ndarray, targets: slice) -> np.ndarray:
+    """Return which of the spanned target units an edge joins to a flagged unit of the spanned source units."""
     if isinstance(c, Connection):
-        grouped = _grouped(c, pair) & flags[sources].reshape(c.groups, 1, c.columns)
-        flags[targets] |= grouped.any(axis=2).reshape(-1)
-    elif c.pairs is not None:
-        flags[targets][c.pairs[1][flags[sources][c.pairs[0]]]] = True
-    else:
-        block = flags[sources].reshape(c.groups, c.fan_in).any(axis=1)
-        flags[targets] |= np.repeat(block, c.fan_out)
+        return (_grouped(c, pair) & flags.reshape(c.groups, 1, c.columns)).any(axis=2).reshape(-1)
+    if c.pairs is not None:
+        reached = np.zeros(targets.stop - targets.start, dtype=bool)
+        reached[c.pairs[1][flags[c.pairs[0]]]] = True
+        return reached
+    return np.repeat(flags.reshape(c.groups, c.fan_in).any(axis=1), c.fan_out)
 
 
 def _grouped(c: Connection, pair: np.ndarray) -> np.ndarray:
     return pair.reshape(c.groups, c.rows // c.groups, c.columns)
 
 
-def _or_backward(graph: NetGraph, c: Connection | Wiring, pair: np.ndarray, passing: np.ndarray) -> np.ndarray:
+def _or_backward(c: Connection | Wiring, pair: np.ndarray, passing: np.ndarray, sources: slice) -> np.ndarray:
     """Return which of the spanned source units an edge joins to a `passing` unit of the spanned target units."""
-    sources, _ = unit_slices(graph, c)
     if isinstance(c, Connection):
         grouped = _grouped(c, pair) & passing.reshape(c.groups, -1, 1)
         return grouped.any(axis=1).reshape(-1)
@@ -178,7 +192,7 @@ def _leave(
     if isinstance(c, Wiring) and c.factor in factors:
         start = graph.slices[c.target].start
         passing &= factors[c.factor][targets.start - start : targets.stop - start]
-    co[sources] |= _or_backward(graph, c, pair, passing)
+    co[sources] |= _or_backward(c, pair, passing, sources)
 
 
 def consistent_counts(graph: NetGraph, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -213,8 +227,10 @@ def _restricted(graph: NetGraph, position: int, sources: np.ndarray, targets: np
     return kept & targets[target_units].reshape(c.groups, -1, 1, 1)
 
 
-def pack_weights(graph: NetGraph, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the bits of `graph` with those of each parameter in `weights` set where its value is not 0.
+def sweep_weights(
+    graph: NetGraph, weights: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Return the bits with those of each parameter in `weights` set where its value is not 0, and their `sweep`.
 
     Parameters
     ----------
@@ -224,7 +240,8 @@ def pack_weights(graph: NetGraph, weights: Mapping[str, np.ndarray]) -> np.ndarr
 
     Returns
     -------
-    ndarray of uint64, shape of ``graph.bits``
+    bits : ndarray of uint64, shape of ``graph.bits``
+    live, nonzero, co, consistent : as `sweep` returns them
 
     Raises
     ------
@@ -234,24 +251,26 @@ def pack_weights(graph: NetGraph, weights: Mapping[str, np.ndarray]) -> np.ndarr
     bits = graph.bits.copy()
     for position, c in enumerate(graph.weighted):
         if c.parameter in weights:
-            values = weights[c.parameter].reshape(-1)[c.elements().reshape(c.rows, c.width)]
-            kept = _kept_values(values)
-            if kept is None:
-                raise WeightValueError(f"weight {c.parameter!r}: element {_first_nan(c, values)} is NaN")
+            values = _values(c, weights)
+            if _is_nan(values).any():
+                raise_nan(c, weights)
+            kept = (values & BFLOAT16_MAGNITUDE if values.dtype == np.uint16 else values) != 0
             bits[graph.word_starts[position] : graph.word_starts[position + 1]] = pack_rows(kept)
-    return bits
+    return bits, sweep(graph.with_bits(bits))
+
+
+def raise_nan(c: Connection, weights: Mapping[str, np.ndarray]) -> NoReturn:
+    """Raise WeightValueError that names the first NaN among the elements of a connection."""
+    elements = c.elements().reshape(c.rows, c.width)
+    first = int(elements[_is_nan(_values(c, weights))].min())
+    raise WeightValueError(f"weight {c.parameter!r}: element {first} is NaN; expected numbers")
+
+
+def _values(c: Connection, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    return weights[c.parameter].reshape(-1)[c.elements().reshape(c.rows, c.width)]
 
 
 def _is_nan(values: np.ndarray) -> np.ndarray:
-    return (values & 0x7FFF) > BFLOAT16_NAN if values.dtype == np.uint16 else np.isnan(values)
-
-
-def _kept_values(values: np.ndarray) -> np.ndarray | None:
-    """Return which values are not 0, or None if any is NaN."""
-    if (values.dtype.kind == "f" or values.dtype == np.uint16) and _is_nan(values).any():
-        return None
-    return (values & 0x7FFF) != 0 if values.dtype == np.uint16 else values != 0
-
-
-def _first_nan(c: Connection, values: np.ndarray) -> int:
-    return int(c.elements().reshape(c.rows, c.width)[_is_nan(values)].min())
+    if values.dtype == np.uint16:
+        return (values & BFLOAT16_MAGNITUDE) > BFLOAT16_INFINITY
+    return np.isnan(values)

@@ -1,0 +1,31 @@
+import numpy as np
+
+class Plan:
+    def __init__(
+        self,
+        sizes: np.ndarray,
+        products: np.ndarray,
+        weighted: np.ndarray,
+        wiring: np.ndarray,
+        pairs: np.ndarray,
+        inputs: np.ndarray,
+        outputs: np.ndarray,
+        cyclic: bool,
+    ) -> None: ...
+
+def sweep(
+    plan: Plan, bits: np.ndarray, gate: np.ndarray, shift: np.ndarray, flags: np.ndarray, consistent: np.ndarray
+) -> None: ...
+def sweep_values(
+    plan: Plan,
+    bits: np.ndarray,
+    values: list[np.ndarray | None],
+    gate: np.ndarray,
+    shift: np.ndarray,
+    flags: np.ndarray,
+    consistent: np.ndarray,
+) -> int: ...
+def restrict(plan: Plan, bits: np.ndarray, sources: np.ndarray, targets: np.ndarray, out: np.ndarray) -> None: ...
+def stream(array: np.ndarray) -> int: ...
+def isa() -> str: ...
+def use_isa(name: str) -> None: ...

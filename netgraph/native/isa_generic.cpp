@@ -1,0 +1,64 @@
+// The kernels in portable C++, one word at a time.
+#include "rows.hpp"
+
+namespace netgraph {
+namespace {
+
+struct Generic {
+    static constexpr Index words = 1;
+    static constexpr int panel = 4;
+    using Vector = Word;
+    using Lanes = int;  // a vector of one word is never cut
+
+    static Lanes first(Index) { return 0; }
+    static Vector load(const Word* at) {
+        Word value;
+        std::memcpy(&value, at, sizeof value);
+        return value;
+    }
+    static Vector load(const Word* at, Lanes) { return *at; }
+    static void store(Word* at, Vector value) { *at = value; }
+    static Vector both(Vector a, Vector b) { return a & b; }
+    static Vector either(Vector a, Vector b) { return a | b; }
+    static bool any(Vector a) { return a != 0; }
+
+    struct Counter {
+        Index sum = 0;
+        void add(Vector value) { sum += __builtin_popcountll(value); }
+        Index total() const { return sum; }
+    };
+
+    template <Element E>
+    struct Packer {
+        using Bits = typename Format<E>::Bits;
+        Bits largest = 0;
+
+        Word pack(const char* at) {
+            Bits value[64];
+            std::memcpy(value, at, sizeof value);
+            Word word = 0;
+            for (int k = 0; k < 64; ++k) {
+                value[k] &= Format<E>::magnitude;
+                largest = std::max(largest, value[k]);
+                word |= Word{value[k] != 0} << k;
+            }
+            return word;
+        }
+        bool saw_nan() const { return largest > Format<E>::infinity; }
+    };
+
+    // The product copies the octet into each byte, the mask leaves bit k of it in byte k, the sum carries it to bit 7.
+    static void spread(Word bits, std::uint8_t* bytes) {
+        for (int octet = 0; octet < 8; ++octet, bits >>= 8, bytes += 8) {
+            const Word alone = (bits & 0xff) * 0x0101010101010101 & 0x8040201008040201;
+            const Word flags = (alone + 0x7f7f7f7f7f7f7f7f) >> 7 & 0x0101010101010101;
+            std::memcpy(bytes, &flags, sizeof flags);
+        }
+    }
+};
+
+}  // namespace
+
+const Kernels kernels_generic = table_of<Generic>("generic");
+
+}  // namespace netgraph

@@ -1,0 +1,40 @@
+// Rows under 32 bits lie without gaps: row r is the bits r * width and up, its mask those of its group in one bit string.
+#pragma once
+
+#include "plan.hpp"
+
+namespace netgraph {
+
+// Call f(row number, bits of the row, bits of its mask) for the wanted rows.
+template <class F>
+void for_narrow_rows(const Weighted& c, const Word* bits, const Word* mask, const Word* wanted, F f) {
+    const Index width = c.width(), per_group = c.group_rows();
+    for_bits(wanted, words_for(c.rows), [&](Index row) {
+        f(row, read_bits(bits, row * width, width), read_bits(mask, row / per_group * width, width));
+    });
+}
+
+inline void hit_narrow(const Weighted& c, const Word* bits, const Word* mask, const Word* wanted, Word* hits) {
+    for_narrow_rows(c, bits, mask, wanted, [hits](Index row, Word value, Word under) {
+        hits[row / 64] |= Word{(value & under) != 0} << (row % 64);
+    });
+}
+
+inline Index join_narrow(const Weighted& c, const Word* bits, const Word* mask, const Word* wanted, Word* seen) {
+    const Index width = c.width(), per_group = c.group_rows();
+    Index count = 0;
+    for_narrow_rows(c, bits, mask, wanted, [&](Index row, Word value, Word under) {
+        or_word(seen, row / per_group * width, width, value);
+        count += __builtin_popcountll(value & under);
+    });
+    return count;
+}
+
+inline void restrict_narrow(const Weighted& c, const Word* bits, const Word* mask, const Word* wanted, Word* out) {
+    const Index width = c.width();
+    for_narrow_rows(c, bits, mask, wanted, [out, width](Index row, Word value, Word under) {
+        or_word(out, row * width, width, value & under);
+    });
+}
+
+}  // namespace netgraph
