@@ -16,12 +16,13 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from networks import CASES, edge_names
-from oracle import live_masks, random_masks, true_gradients, value_classes
 from torch import Tensor, nn
 
 import netgraph as ng
 import prune_adapters as pa
+from agreement import compared, masked
+from networks import CASES, edge_names
+from oracle import random_masks, true_gradients, value_classes
 
 PIXELS = "the four pixels that one channel becomes share a unit in the next convolution"
 CLASS_TOKEN = "the class token shares its units with the patches; exact with positions='split'"
@@ -56,30 +57,9 @@ def masks_of(model: nn.Module, density: float, seed: int) -> dict[str, Tensor]:
     return random_masks(model, edge_names(model), density, seed=seed, least=2.0 * (seed % 2))
 
 
-def masked(graph: ng.NetGraph, masks: Mapping[str, Tensor], *, constants: bool = True) -> ng.NetGraph:
-    """Return the graph under masks; without `constants` also every bias, running mean and table is masked away."""
-    arrays = {name: mask.numpy() for name, mask in masks.items()}
-    if constants:
-        return graph.with_masks(arrays)
-    described = graph.parameters | graph.buffers
-    names = {u.parameter for u in graph.unit_parameters if u.role == "shift" and u.parameter}
-    return graph.with_masks({name: np.zeros(described[name].shape, dtype=bool) for name in names} | arrays)
-
-
-def disagreements(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
-    """Return ``{parameter: (elements that should be kept and are not, elements kept that should not be)}``."""
-    assert found.keys() == expected.keys()
-    counts = {n: (int((expected[n] & ~found[n]).sum()), int((found[n] & ~expected[n]).sum())) for n in expected}
-    return {name: count for name, count in counts.items() if count != (0, 0)}
-
-
-def compared(name: str, question: str, density: float, seed: int, **options: str) -> dict[str, tuple[int, int]]:
-    """Return the disagreements of the gradient oracle and `trim` without, or `drop_dead` with, constants."""
+def compared_case(name: str, question: str, density: float, seed: int, **options: str) -> dict[str, tuple[int, int]]:
     model, inputs, graph = traced(name, **options)
-    masks, constants = masks_of(model, density, seed), question == "drop_dead"
-    clear = ng.drop_dead if constants else ng.trim
-    found = pa.to_masks(clear(masked(graph, masks, constants=constants)))
-    return disagreements(found, live_masks(model, inputs, masks, constants=constants))
+    return compared(model, inputs, graph, masks_of(model, density, seed), question)
 
 
 def unexplained(name: str, question: str, found: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
@@ -101,15 +81,15 @@ def test_edge_parameters_are_found_and_every_parameter_has_a_role(name):
 @pytest.mark.parametrize("name", CASES)
 def test_kept_elements_are_those_with_a_gradient(name, question):
     for density, seed in SETTINGS:
-        found = compared(name, question, density, seed)
+        found = compared_case(name, question, density, seed)
 
         assert unexplained(name, question, found) == {}, f"density {density}, seed {seed}"
 
 
 def test_split_positions_tell_the_class_token_apart():
     settings = [(0.03, 12), (0.03, 20), (0.05, 28), (0.03, 34)]
-    joined = [compared("vit_class", "trim", density, seed) for density, seed in settings]
-    split = [compared("vit_class", "trim", density, seed, positions="split") for density, seed in settings]
+    joined = [compared_case("vit_class", "trim", density, seed) for density, seed in settings]
+    split = [compared_case("vit_class", "trim", density, seed, positions="split") for density, seed in settings]
 
     assert all(joined)
     assert not any(split)
@@ -177,7 +157,7 @@ def test_the_public_path_from_masks_to_the_consistent_mask(name):
 def test_many_seeds(name, question):
     for density in (0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02):
         for seed in range(20):
-            found = compared(name, question, density, seed, positions="split")
+            found = compared_case(name, question, density, seed, positions="split")
             explained = question if question == "drop_dead" or name == "pixel_shuffle" else ""
 
             assert unexplained(name, explained, found) == {}, f"density {density}, seed {seed}"

@@ -5,9 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from networks import CASES, MLP, VGG, GatedLinear, LayerScale, LeNet, NormedWeight, ViT, edge_names
 from oracle import CONSTANT, LIVE, ZERO, input_gradient, live_masks, random_masks, value_classes
-from torch import nn
 
 HIDDEN = torch.tensor([[1, 0], [0, 0], [0, 1]], dtype=torch.bool)
 OUT = torch.tensor([[1, 1, 0], [0, 1, 0]], dtype=torch.bool)
