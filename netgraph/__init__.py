@@ -19,6 +19,7 @@ from netgraph.convert import (
 )
 from netgraph.errors import GraphFileError, GraphStructureError, NetGraphError, WeightValueError
 from netgraph.graph import NetGraph
+from netgraph.plot import plot_connection, plot_network, plot_profile, plot_unit_classes, plot_weights
 from netgraph.reach import (
     Sweep,
     accessible,
@@ -78,6 +79,11 @@ __all__ = [
     "load",
     "node_order",
     "parameter_sizes",
+    "plot_connection",
+    "plot_network",
+    "plot_profile",
+    "plot_unit_classes",
+    "plot_weights",
     "save",
     "sparsity",
     "sweep",

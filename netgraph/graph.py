@@ -60,10 +60,10 @@ class NetGraph:
     >>> graph = ng.from_biadjacency([np.array([[1, 0], [0, 0], [1, 0]]), np.array([[1, 1, 0]])])
     >>> graph
     NetGraph: 3 layers, 6 units, 4 of 9 weights kept
-      layer    units  weights  kept  from
-      layer0       2        -     -  input
-      layer1       3        6     2  layer0
-      layer2       1        3     2  layer1, output
+      layer   units  weights  kept  from
+      layer0      2        -     -  input
+      layer1      3        6     2  layer0
+      layer2      1        3     2  layer1, output
     """
 
     layers: Mapping[str, int]
