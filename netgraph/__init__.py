@@ -7,6 +7,7 @@ back into masks.
 from netgraph.connection import Connection, ElementIndex, ParameterInfo, UnitParameter, Wiring
 from netgraph.errors import GraphFileError, GraphStructureError, NetGraphError, WeightValueError
 from netgraph.graph import NetGraph
+from netgraph.incremental import IncrementalReach
 from netgraph.reach import (
     Sweep,
     accessible,
@@ -27,6 +28,7 @@ __all__ = [
     "ElementIndex",
     "GraphFileError",
     "GraphStructureError",
+    "IncrementalReach",
     "NetGraph",
     "NetGraphError",
     "ParameterInfo",
