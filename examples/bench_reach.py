@@ -43,7 +43,7 @@ class Builder:
         return target
 
     def graph(self, output: str) -> ng.NetGraph:
-        """Return the graph, everything kept."""
+        """Return the graph, everything removed; norms, biases and softmax make every unit at least constant."""
         n = sum(self.layers.values())
         words = sum(c.n_words for c in self.connections if isinstance(c, ng.Connection))
         outputs = np.arange(n - self.layers[output], n)
@@ -54,6 +54,7 @@ class Builder:
             np.arange(self.layers["input"]),
             outputs,
             products=frozenset(self.products),
+            shift=np.arange(n) >= self.layers["input"],
         )
 
 

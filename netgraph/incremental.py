@@ -5,11 +5,12 @@ Removing or adding an element moves two of them; only where one meets 0 does the
 cycles that is exact for both directions. Everything else is recomputed: see `IncrementalReach`.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from netgraph import native, reach
 from netgraph.bits import PACKED_WIDTH
-from netgraph.connection import Connection
 from netgraph.describe import some_names
 from netgraph.graph import NetGraph
 
@@ -19,7 +20,7 @@ if native.kernels is not None:
 
 __all__ = ["IncrementalReach"]
 
-SWEEP_NS, CHANGE_NS, COUNT_NS = 0.3, 40.0, 2.5
+SWEEP_NS, CHANGE_NS, COUNT_NS = 0.3, 40.0, 4.0
 """What a sweep costs for each word of bits, a change for each element, setting up the counts for each kept element:
 orders of magnitude, measured by ``examples/bench_reach.py`` on ResNet-50 and ViT-B. Only speed depends on them."""
 
@@ -74,7 +75,9 @@ class IncrementalReach:
         self._mode = mode
         self._bits = graph.bits.copy()
         self._graph = graph.with_bits(self._bits)
-        self._order: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._uses: dict[str, list[_Use]] = {}
+        for position, c in enumerate(graph.weighted):
+            self._uses.setdefault(c.parameter, []).append(_Use(graph, position))
         self._counters: _native.Counters | None = None
         self._found: reach.Sweep | None = None
         self._set_up_ns = COUNT_NS * int(np.bitwise_count(graph.bits).sum())
@@ -138,27 +141,25 @@ class IncrementalReach:
     def _change(self, parameter: str, elements: np.ndarray, *, keep: bool) -> None:
         elements = self._checked(parameter, elements)
         counters = self._counters_for(elements.size)
-        for position, c in enumerate(self._graph.weighted):
-            if c.parameter != parameter:
-                continue
-            places = self._places(position, c, elements)
+        for use in self._uses[parameter]:
+            places = use.places(elements)
             if counters is None:
-                self._assign(position, c, places, keep)
+                use.assign(self._bits, places, keep)
             else:
-                counters.change(position, places, keep)
+                counters.change(use.position, places, keep)
         self._found = None
 
     def _checked(self, parameter: str, elements: np.ndarray) -> np.ndarray:
-        if parameter not in self._graph.edge_parameters:
-            names = some_names(dict.fromkeys(self._graph.edge_parameters))
-            raise KeyError(f"parameter {parameter!r}: no connection uses it; the graph has {names}")
+        if parameter not in self._uses:
+            raise KeyError(f"parameter {parameter!r}: no connection uses it; the graph has {some_names(self._uses)}")
         elements, size = np.asarray(elements), self._graph.parameters[parameter].size
         if elements.dtype.kind not in "iu":
             raise ValueError(f"elements of {parameter!r}: expected flat indexes, got dtype {elements.dtype}")
-        if elements.size and not 0 <= elements.min() <= elements.max() < size:
+        elements = np.ascontiguousarray(elements, dtype=np.int64).reshape(-1)
+        if elements.size and elements.view(np.uint64).max() >= size:  # a negative index is a large one there
             found = f"[{elements.min()}, {elements.max()}]"
             raise IndexError(f"elements of {parameter!r}: expected 0 <= index < {size}, got {found}")
-        return np.ascontiguousarray(elements, dtype=np.int64).reshape(-1)
+        return elements
 
     def _counters_for(self, size: int) -> "_native.Counters | None":
         """Return the counters if a batch of that size is to be counted, or None: then they are dropped."""
@@ -184,32 +185,46 @@ class IncrementalReach:
         plan = plan_of(self._graph).kernel_plan
         return _native.Counters(plan, self._bits, self._graph.gate, found.accessible, found.co_accessible)
 
-    def _assign(self, position: int, c: Connection, places: np.ndarray, keep: bool) -> None:
-        row_bits = c.width if c.width < PACKED_WIDTH else -(-c.width // 64) * 64
-        places = places // c.width * row_bits + places % c.width
-        words = self._bits[self._graph.word_starts[position] : self._graph.word_starts[position + 1]]
-        masks = np.uint64(1) << (places % 64).astype(np.uint64)
-        if keep:
-            np.bitwise_or.at(words, places // 64, masks)
-        else:
-            np.bitwise_and.at(words, places // 64, ~masks)
 
-    def _places(self, position: int, c: Connection, elements: np.ndarray) -> np.ndarray:
-        """Return where `elements` of the parameter lie in the order of the bits of one connection."""
-        offset = c.contiguous_offset
-        if offset is not None:
-            places = elements - offset
-            inside = (places >= 0) & (places < c.size)
+class _Use:
+    """One connection of a parameter: from elements of the parameter to places in the order of its bits."""
+
+    def __init__(self, graph: NetGraph, position: int) -> None:
+        self.position = position
+        self.connection = graph.weighted[position]
+        self.words = slice(*graph.word_starts[position : position + 2].tolist())
+        self.offset = self.connection.contiguous_offset
+        self.whole = self.offset == 0 and self.connection.size == graph.parameters[self.connection.parameter].size
+
+    @cached_property
+    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        """The places in the order of their elements, and those elements."""
+        elements = self.connection.elements().reshape(-1)
+        order = np.argsort(elements, kind="stable")
+        return order, elements[order]
+
+    def places(self, elements: np.ndarray) -> np.ndarray:
+        if self.whole:
+            return elements
+        if self.offset is not None:
+            places = elements - self.offset
+            inside = (places >= 0) & (places < self.connection.size)
             return places if inside.all() else places[inside]
-        if position not in self._order:
-            flat = c.elements().reshape(-1)
-            order = np.argsort(flat, kind="stable")
-            self._order[position] = order, flat[order]
-        order, ordered = self._order[position]
+        order, ordered = self._ordered
         first = np.searchsorted(ordered, elements, side="left")
         times = np.searchsorted(ordered, elements, side="right") - first
         nth = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
         return order[np.repeat(first, times) + nth]
+
+    def assign(self, bits: np.ndarray, places: np.ndarray, keep: bool) -> None:
+        width = self.connection.width
+        row_bits = width if width < PACKED_WIDTH else -(-width // 64) * 64
+        place = places // width * row_bits + places % width
+        masks = np.uint64(1) << (place % 64).astype(np.uint64)
+        if keep:
+            np.bitwise_or.at(bits[self.words], place // 64, masks)
+        else:
+            np.bitwise_and.at(bits[self.words], place // 64, ~masks)
 
 
 def _factors_stay_nonzero(graph: NetGraph) -> bool:

@@ -150,16 +150,18 @@ def test_a_factor_that_may_become_zero_is_found():
 
 @needs_kernels
 def test_small_batches_are_counted_only_once_that_pays():
-    graph = random_graph(2, products=False, density=0.3)
-    reach = ng.IncrementalReach(graph)
-    name = graph.edge_parameters[0]
-    reach.delete(name, np.arange(1))
-    first = reach._counters
-    small = next(i for i in range(10_000) if reach.insert(name, np.arange(1)) or reach._counters is not None)
+    index = ng.ElementIndex(0, (256 * 256, 256, 1, 1))
+    full = np.full(256 * 4, 2**64 - 1, dtype=np.uint64)
+    connections = [ng.Connection("w", "x", "y", 256, 256, index=index)]
+    reach = ng.IncrementalReach(ng.NetGraph({"x": 256, "y": 256}, connections, full, range(256), range(256, 512)))
+    counted = []
+    for element in range(20):
+        reach.delete("w", np.array([element]))
+        counted.append(reach._counters is not None)
 
-    assert first is None
-    assert small > 0
-    reach.delete(name, np.arange(graph.parameters[name].size).repeat(10_000)[:2_000_000])
+    assert counted == sorted(counted)
+    assert counted[0] != counted[-1]
+    reach.delete("w", np.arange(60_000))
 
     assert reach._counters is None
     assert_equals_sweep(reach)
