@@ -5,9 +5,22 @@ back into masks.
 """
 
 from netgraph.connection import Connection, ElementIndex, ParameterInfo, UnitParameter, Wiring
+from netgraph.convert import (
+    from_biadjacency,
+    from_edge_array,
+    from_networkx,
+    from_scipy,
+    node_order,
+    to_biadjacency,
+    to_edge_array,
+    to_networkx,
+    to_scipy,
+    unit_order,
+)
 from netgraph.errors import GraphFileError, GraphStructureError, NetGraphError, WeightValueError
 from netgraph.graph import NetGraph
 from netgraph.incremental import IncrementalReach
+from netgraph.plot import plot_connection, plot_network, plot_profile, plot_unit_classes, plot_weights
 from netgraph.reach import (
     Sweep,
     accessible,
@@ -22,6 +35,18 @@ from netgraph.reach import (
     unit_classes,
     with_weights,
 )
+from netgraph.size import (
+    SizeRow,
+    compression_ratio,
+    density,
+    effective_compression_ratio,
+    effective_density,
+    effective_sparsity,
+    layer_sizes,
+    parameter_sizes,
+    sparsity,
+)
+from netgraph.storage import load, save
 
 __all__ = [
     "Connection",
@@ -32,19 +57,45 @@ __all__ = [
     "NetGraph",
     "NetGraphError",
     "ParameterInfo",
+    "SizeRow",
     "Sweep",
     "UnitParameter",
     "WeightValueError",
     "Wiring",
     "accessible",
     "co_accessible",
+    "compression_ratio",
     "consistent_edges",
     "constant_units",
     "dead_units",
+    "density",
     "drop_dead",
+    "effective_compression_ratio",
+    "effective_density",
+    "effective_sparsity",
+    "from_biadjacency",
+    "from_edge_array",
+    "from_networkx",
+    "from_scipy",
+    "layer_sizes",
+    "load",
+    "node_order",
+    "parameter_sizes",
+    "plot_connection",
+    "plot_network",
+    "plot_profile",
+    "plot_unit_classes",
+    "plot_weights",
+    "save",
+    "sparsity",
     "sweep",
     "sweep_weights",
+    "to_biadjacency",
+    "to_edge_array",
+    "to_networkx",
+    "to_scipy",
     "trim",
     "unit_classes",
+    "unit_order",
     "with_weights",
 ]

@@ -55,8 +55,9 @@ class ElementIndex:
 class Connection:
     """One use of (part of) one parameter between two layers.
 
-    Row ``r`` belongs to target unit ``target_start + r``. With ``groups`` groups, the rows of group ``g`` see the source
-    units ``source_start + g * columns`` up to ``source_start + (g + 1) * columns``, each through ``taps`` elements.
+    Row ``r`` belongs to target unit ``target_start + r``. With ``groups`` groups, the rows of group ``g`` see the
+    source units ``source_start + g * columns`` up to ``source_start + (g + 1) * columns``, each through ``taps``
+    elements.
 
     Parameters
     ----------

@@ -19,11 +19,11 @@ def some_names(names: Mapping[str, object], most: int = 5) -> str:
 
 def describe(graph: "NetGraph") -> str:
     """Return the text table that ``repr(graph)`` shows: one row a layer."""
-    size, kept, origin = (dict.fromkeys(graph.layers, 0) for _ in range(3))
-    origin = {name: [] for name in graph.layers}
-    for position, c in enumerate(graph.weighted):
-        size[c.target] += c.size
-        kept[c.target] += int(np.bitwise_count(graph.words(position)).sum())
+    size, kept = dict.fromkeys(graph.layers, 0), dict.fromkeys(graph.layers, 0)
+    origin: dict[str, list[str]] = {name: [] for name in graph.layers}
+    for position, use in enumerate(graph.weighted):
+        size[use.target] += use.size
+        kept[use.target] += int(np.bitwise_count(graph.words(position)).sum())
     for c in graph.connections:
         if c.source not in origin[c.target]:
             origin[c.target].append(c.source)
@@ -32,10 +32,10 @@ def describe(graph: "NetGraph") -> str:
             if ((units >= units_of.start) & (units < units_of.stop)).any():
                 origin[name].append(label)
     rows = [("layer", "units", "weights", "kept", "from")]
-    for name, units in graph.layers.items():
+    for name, n_units in graph.layers.items():
         mark = " (product)" if name in graph.products else ""
         count = (str(size[name]), str(kept[name])) if size[name] else ("-", "-")
-        rows.append((name + mark, str(units), *count, ", ".join(origin[name])))
+        rows.append((name + mark, str(n_units), *count, ", ".join(origin[name])))
     if len(rows) > 41:
         rows = [*rows[:21], ("...", "", "", "", f"{len(rows) - 41} more layers"), *rows[-20:]]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]

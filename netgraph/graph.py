@@ -24,7 +24,7 @@ from netgraph.errors import GraphStructureError
 
 __all__ = ["NetGraph"]
 
-EMPTY = MappingProxyType({})
+EMPTY: Mapping[str, ParameterInfo] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,6 +49,8 @@ class NetGraph:
         False where a masked gate makes the unit zero; True where a shift makes it at least a constant.
     parameters : mapping of str to ParameterInfo
         Every parameter of the network with its role.
+    buffers : mapping of str to ParameterInfo
+        Constant sources that are no parameters (running means), by name; they may be masked too.
     notes : tuple of str
         What a reader of the graph must know (assumptions made while tracing).
 
@@ -58,10 +60,10 @@ class NetGraph:
     >>> graph = ng.from_biadjacency([np.array([[1, 0], [0, 0], [1, 0]]), np.array([[1, 1, 0]])])
     >>> graph
     NetGraph: 3 layers, 6 units, 4 of 9 weights kept
-      layer    units  weights  kept  from
-      layer0       2        -     -  input
-      layer1       3        6     2  layer0
-      layer2       1        3     2  layer1, output
+      layer   units  weights  kept  from
+      layer0      2        -     -  input
+      layer1      3        6     2  layer0
+      layer2      1        3     2  layer1, output
     """
 
     layers: Mapping[str, int]
@@ -74,6 +76,7 @@ class NetGraph:
     gate: np.ndarray = None  # type: ignore[assignment]  # None: all open
     shift: np.ndarray = None  # type: ignore[assignment]  # None: as the unit parameters say
     parameters: Mapping[str, ParameterInfo] = field(default_factory=lambda: EMPTY)
+    buffers: Mapping[str, ParameterInfo] = field(default_factory=lambda: EMPTY)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -81,6 +84,7 @@ class NetGraph:
         put(self, "layers", MappingProxyType({name: int(size) for name, size in self.layers.items()}))
         put(self, "connections", tuple(self.connections))
         put(self, "parameters", MappingProxyType(dict(self.parameters) or self._parameters_of_connections()))
+        put(self, "buffers", MappingProxyType(dict(self.buffers)))
         put(self, "bits", _frozen(self.bits, np.uint64))
         put(self, "inputs", _frozen(self.inputs, np.int64))
         put(self, "outputs", _frozen(self.outputs, np.int64))
@@ -218,9 +222,10 @@ class NetGraph:
         return mask.reshape(self.parameters[name].shape)
 
     def _checked_mask(self, name: str, mask: np.ndarray) -> np.ndarray:
-        if name not in self.parameters:
+        info = self.parameters.get(name) or self.buffers.get(name)
+        if info is None:
             raise KeyError(f"mask for {name!r}: no such parameter; the graph has {some_names(self.parameters)}")
-        shape = self.parameters[name].shape
+        shape = info.shape
         if np.shape(mask) != shape:
             raise ValueError(f"mask for {name!r}: expected shape {shape}, got {np.shape(mask)}")
         if np.asarray(mask).dtype != bool:
@@ -268,7 +273,9 @@ class NetGraph:
             raise GraphStructureError(f"product {name!r}: no such layer")
         for u in self.unit_parameters:
             if u.layer not in order or u.role not in ("gate", "shift"):
-                raise GraphStructureError(f"unit parameter {u.parameter!r}: layer {u.layer!r} or role {u.role!r} unknown")
+                raise GraphStructureError(
+                    f"unit parameter {u.parameter!r}: layer {u.layer!r} or role {u.role!r} unknown"
+                )
         if self.bits.shape != (self.word_starts[-1],):
             raise GraphStructureError(f"bits: expected shape ({self.word_starts[-1]},), got {self.bits.shape}")
         for label, units in (("inputs", self.inputs), ("outputs", self.outputs)):
@@ -286,12 +293,12 @@ def _frozen(array: np.ndarray, dtype: type) -> np.ndarray:
     return frozen
 
 
-def _present(u: UnitParameter, mask: np.ndarray | None) -> np.ndarray | bool:
+def _present(u: UnitParameter, mask: np.ndarray | None) -> np.ndarray:
+    """Return which units the parameter acts on, or one value for all: ndarray of bool, shape (n_units,) or ()."""
     if u.index is None:
-        return True if mask is None else bool(mask.any())
-    if mask is None:
-        return (u.index >= 0).any(axis=1)
-    return np.where(u.index >= 0, mask.reshape(-1)[u.index], False).any(axis=1)
+        return np.asarray(mask is None or mask.any())
+    there = u.index >= 0
+    return np.any(there if mask is None else there & mask.reshape(-1)[u.index], axis=1)
 
 
 def _check_factor(c: Connection | Wiring, products: frozenset[str]) -> None:

@@ -1,0 +1,27 @@
+"""Errors that a caller may want to catch.
+
+    PruneAdaptersError
+    +-- TraceError (ValueError)         a model cannot be turned into a graph as it stands
+    +-- MaskError (ValueError)          a mask does not fit the model: name, shape or dtype
+    +-- CheckpointError (ValueError)    a file is not a checkpoint of this run
+
+Everything else is a plain ``ValueError`` or ``TypeError``.
+"""
+
+__all__ = ["CheckpointError", "MaskError", "PruneAdaptersError", "TraceError"]
+
+
+class PruneAdaptersError(Exception):
+    """Base class of every error that prune_adapters raises on purpose."""
+
+
+class TraceError(PruneAdaptersError, ValueError):
+    """A model cannot be turned into a graph as it stands: the message names the operator, the module and the remedy."""
+
+
+class MaskError(PruneAdaptersError, ValueError):
+    """A mask does not fit the model: unknown name, wrong shape or wrong dtype."""
+
+
+class CheckpointError(PruneAdaptersError, ValueError):
+    """A file is not a checkpoint, or not one of this model, optimizer and run."""

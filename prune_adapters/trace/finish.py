@@ -1,0 +1,104 @@
+"""From the layers that a trace collected to a `NetGraph`.
+
+A layer that only passes on the units of one other layer (a batch norm after a convolution, a sigmoid after a linear
+layer) is merged into it, so that a unit of the graph is what a reader expects: one channel of the convolution.
+"""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from netgraph import Connection, NetGraph, Wiring
+from prune_adapters.trace.builder import GraphBuilder, LayerDraft
+
+__all__ = ["finish"]
+
+
+def finish(builder: GraphBuilder) -> NetGraph:
+    """Return the graph of what was traced, every weight kept.
+
+    Parameters
+    ----------
+    builder : GraphBuilder
+
+    Returns
+    -------
+    NetGraph
+    """
+    merged_into = _mergers(builder)
+    kept = [number for number in range(len(builder.layers)) if number not in merged_into]
+    names = {number: builder.layers[number].name for number in kept}
+    home = {number: _home(number, merged_into) for number in range(len(builder.layers))}
+    layers = {names[number]: builder.layers[number].size for number in kept}
+    connections = [
+        replace(c, source=names[home[int(c.source)]], target=names[number])
+        for number in kept
+        for c in builder.layers[number].incoming
+    ]
+    return NetGraph(
+        layers=layers,
+        connections=tuple(connections),
+        bits=np.zeros(sum(c.n_words for c in connections if isinstance(c, Connection)), dtype=np.uint64),
+        inputs=_units_of(
+            builder, [builder.layers[i].start + np.arange(builder.layers[i].size) for i in builder.inputs], home
+        ),
+        outputs=_units_of(builder, [ids.reshape(-1).numpy() for ids in builder.outputs], home),
+        products=frozenset(names[number] for number in kept if builder.layers[number].product),
+        unit_parameters=_unit_parameters(builder, home, names),
+        parameters=builder.parameter_infos(),
+        buffers=builder.buffers,
+        notes=tuple(builder.notes),
+    )
+
+
+def _mergers(builder: GraphBuilder) -> dict[int, int]:
+    """Return ``{layer: the layer that it only passes on}``."""
+    readers = Counter(int(c.source) for layer in builder.layers for c in layer.incoming)
+    outputs = np.concatenate([np.zeros(0, np.int64), *(ids.reshape(-1).numpy() for ids in builder.outputs)])
+    seen_outside = {builder.layer_at(int(unit)) for unit in np.unique(outputs) if unit >= 0} | set(builder.inputs)
+    mergers = {}
+    for number, layer in enumerate(builder.layers):
+        source = _only_passes_on(layer, builder)
+        if source is not None and readers[source] == 1 and source not in seen_outside:
+            mergers[number] = source
+    return mergers
+
+
+def _only_passes_on(layer: LayerDraft, builder: GraphBuilder) -> int | None:
+    if len(layer.incoming) != 1 or layer.product or not isinstance(layer.incoming[0], Wiring):
+        return None
+    wiring = layer.incoming[0]
+    source = int(wiring.source)
+    whole = wiring.groups == layer.size == builder.layers[source].size
+    return source if wiring.kind == "identity" and whole and not wiring.feedback else None
+
+
+def _home(number: int, merged_into: dict[int, int]) -> int:
+    while number in merged_into:
+        number = merged_into[number]
+    return number
+
+
+def _units_of(builder: GraphBuilder, ids: list[np.ndarray], home: dict[int, int]) -> np.ndarray:
+    """Return the final ids of units, sorted."""
+    units = np.unique(np.concatenate([np.zeros(0, np.int64), *ids]))
+    units = units[units >= 0]
+    starts, new_starts = builder.starts(), {}
+    position = 0
+    for number, layer in enumerate(builder.layers):
+        if home[number] == number:
+            new_starts[number] = position
+            position += layer.size
+    owner = np.searchsorted(starts, units, side="right") - 1
+    shift = np.array([new_starts[home[n]] for n in range(len(builder.layers))], dtype=np.int64)
+    return np.unique(units - starts[owner] + shift[owner])
+
+
+def _unit_parameters(builder: GraphBuilder, home: dict[int, int], names: dict[int, str]) -> tuple:
+    """Return gates and shifts, those of merged layers in the order in which they act."""
+    return tuple(
+        replace(action, layer=names[home[number]])
+        for number, layer in enumerate(builder.layers)
+        for action in layer.unit_parameters
+    )

@@ -1,0 +1,160 @@
+"""Capture by running: a dispatch mode records what a model does on real tensors.
+
+It follows whatever runs, data-dependent Python included, but only along the path that these inputs take.
+"""
+
+import traceback
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.weak import WeakIdRef
+
+from prune_adapters.trace.tape import Tape
+
+__all__ = ["capture_by_running", "failing_line", "is_data_dependent"]
+
+READS_VALUES = ("_local_scalar_dense", "item", "nonzero", "equal", "is_nonzero")
+
+
+def capture_by_running(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
+    """Return the tape of one run of ``model(*args, **kwargs)`` on real tensors.
+
+    Parameters
+    ----------
+    model : Module
+        In eval mode, not on the meta device.
+    args, kwargs : tuple, dict
+        Example inputs.
+    """
+    tape = Tape()
+    recorder = _Recorder(tape, model)
+    for name, tensor in {**_named(args), **kwargs}.items():
+        if isinstance(tensor, torch.Tensor):
+            tape.inputs[name] = tape.bind(WeakIdRef(tensor), tape.new(tensor))
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    # The fused encoder kernel would hide the attention inside from the recorder.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with recorder.following_modules(), torch.no_grad(), recorder:
+            result = model(*args, **kwargs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    tensors = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor)]
+    tape.outputs = [tape.of(WeakIdRef(t)) for t in tensors]
+    return tape
+
+
+def _named(args: tuple) -> dict[str, object]:
+    leaves = [leaf for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor)]
+    return {"input" if len(leaves) == 1 else f"input{i}": leaf for i, leaf in enumerate(leaves)}
+
+
+class _Recorder(TorchDispatchMode):
+    """Writes every operator call on a tape."""
+
+    def __init__(self, tape: Tape, model: nn.Module) -> None:
+        super().__init__()
+        self.tape = tape
+        self.model = model
+        self.paths = {id(module): path for path, module in model.named_modules()}
+        self.stack: list[str] = []
+        self.parameters = {WeakIdRef(p): name for name, p in model.named_parameters()}
+        self.buffers = {WeakIdRef(b): name for name, b in model.named_buffers()}
+
+    def following_modules(self) -> "_ModulePaths":
+        """Return the context in which the recorder knows which module runs."""
+        return _ModulePaths(self)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        with _disable_current_modes():
+            self._record(func, args, kwargs, result)
+        return result
+
+    def _record(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict, result: object) -> None:
+        if func.overloadpacket.__name__ in READS_VALUES:
+            line = _user_line(traceback.extract_stack())
+            note = f"a value was read at {line}: the graph follows the path that the example took"
+            if note not in self.tape.notes:
+                self.tape.notes.append(note)
+        outputs = list(result) if isinstance(result, (list, tuple)) else [result]
+        if not any(isinstance(o, torch.Tensor) for o in outputs):
+            return
+        outputs = [o if isinstance(o, torch.Tensor) else torch.empty(()) for o in outputs]
+        known_args, known_kwargs = tree_map(self._ref, args), tree_map(self._ref, kwargs)
+        keys = [WeakIdRef(o) for o in outputs]
+        first = next((WeakIdRef(a) for a in tree_leaves(args) if isinstance(a, torch.Tensor)), None)
+        module = self.stack[-1] if self.stack else ""
+        line = _user_line(traceback.extract_stack())
+        self.tape.record(func, known_args, known_kwargs, keys, outputs, first, module, line)
+
+    def _ref(self, item: object) -> object:
+        if not isinstance(item, torch.Tensor):
+            return item
+        key = WeakIdRef(item)
+        known = self.tape.of(key)
+        if known is not None:
+            return known
+        ref = self.tape.bind(key, self.tape.new(item))
+        if key in self.parameters:
+            self.tape.parameters[ref.number] = self.parameters[key]
+        else:
+            self.tape.constants[ref.number] = item
+            if key in self.buffers:
+                self.tape.buffers[ref.number] = self.buffers[key]
+        return ref
+
+
+class _ModulePaths:
+    """Keeps the path of the module that runs on the recorder's stack."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        self.recorder = recorder
+
+    def __enter__(self) -> None:
+        stack, paths = self.recorder.stack, self.recorder.paths
+
+        def enter(module: nn.Module, _: object) -> None:
+            stack.append(paths.get(id(module), stack[-1] if stack else ""))
+
+        def leave(module: nn.Module, _: object, __: object) -> None:
+            stack.pop()
+
+        self.handles = [
+            nn.modules.module.register_module_forward_pre_hook(enter),
+            nn.modules.module.register_module_forward_hook(leave, always_call=True),
+        ]
+
+    def __exit__(self, *exception: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+
+def is_data_dependent(error: BaseException | None) -> bool:
+    """Return whether torch.export gave up because Python read the value of a tensor."""
+    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+    kinds = (GuardOnDataDependentSymNode, DataDependentOutputException, DynamicOutputShapeException)
+    while error is not None:
+        if isinstance(error, kinds):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def failing_line(error: BaseException) -> str:
+    """Return the last line of user code that an error came through: file name, number and text."""
+    return _user_line(traceback.extract_tb(error.__traceback__))
+
+
+def _user_line(frames: traceback.StackSummary) -> str:
+    torch_home = torch.__file__.rsplit("/", 1)[0]
+    own_home = __file__.rsplit("/", 1)[0]
+    for frame in reversed(frames):
+        if not frame.filename.startswith((torch_home, own_home, "<")):
+            return f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}: {frame.line}"
+    return "an unknown line"

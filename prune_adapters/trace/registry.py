@@ -1,0 +1,174 @@
+"""Rules: how units pass through one operator.
+
+A rule is a function of one `Operation`; it returns what the operator's output is (a `Value`, or a tuple of them for an
+operator with several outputs). Rules are found by operator packet, so one rule serves every overload and both ways of
+capturing a model.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from prune_adapters.errors import TraceError
+from prune_adapters.trace.values import Constant, Units, Value, Weight
+
+if TYPE_CHECKING:
+    from prune_adapters.trace.builder import GraphBuilder
+
+__all__ = ["Operation", "Options", "Rule", "find_rule", "known_operators", "operator_name", "register_rule"]
+
+Rule = Callable[["Operation"], "Value | tuple[Value, ...]"]
+
+_RULES: dict[str, Rule] = {}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The modelling choices of one trace (see `to_graph`)."""
+
+    positions: str = "join"
+    norm: str = "mix"
+    unknown: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One operator call of a traced program.
+
+    Parameters
+    ----------
+    target : OpOverload
+    args, kwargs : tuple, dict
+        As called, with every tensor replaced by its `Value`.
+    shapes : tuple of shapes
+        Shapes of the outputs.
+    name : str
+        Name for a layer that the rule may add: module path and operator.
+    module : str
+        Path of the module that made the call, empty for the model itself.
+    line : str
+        Source line of the call, as far as known.
+    graph : GraphBuilder
+    options : Options
+    """
+
+    target: Callable
+    args: tuple
+    kwargs: dict
+    shapes: tuple[tuple[int, ...], ...]
+    name: str
+    module: str
+    line: str
+    graph: "GraphBuilder"
+    options: Options
+
+    @property
+    def packet(self) -> str:
+        """Name of the operator without overload, e.g. ``aten.add``."""
+        return operator_name(self.target)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the (first) output."""
+        return self.shapes[0]
+
+    def __getitem__(self, argument: str) -> object:
+        """Return an argument by its name in the operator's schema, defaults included."""
+        for position, described in enumerate(self.target._schema.arguments):
+            if described.name == argument:
+                if position < len(self.args):
+                    return self.args[position]
+                return self.kwargs.get(argument, described.default_value)
+        raise KeyError(f"{self.packet}: no argument {argument!r}")
+
+    def has(self, argument: str) -> bool:
+        """Return whether the operator has an argument of this name."""
+        return any(described.name == argument for described in self.target._schema.arguments)
+
+    def tensors(self) -> list[Value]:
+        """Return all tensor arguments, those in lists included."""
+        found: list[Value] = []
+        for argument in (*self.args, *self.kwargs.values()):
+            items = argument if isinstance(argument, (list, tuple)) else (argument,)
+            found += [item for item in items if isinstance(item, Value)]
+        return found
+
+    def units(self, ids: torch.Tensor, shape: Sequence[int] | None = None) -> Units | Constant:
+        """Return the output with these ids (of the output's rank), at the output's shape."""
+        shape = tuple(self.shape if shape is None else shape)
+        if ids.numel() and bool((ids < 0).all()):
+            return Constant(shape)
+        return Units(ids, shape)
+
+    def error(self, problem: str, remedy: str) -> TraceError:
+        """Return the error that names operator, module path, line and remedy."""
+        place = f"in module {self.module!r}" if self.module else "in the model's own forward"
+        line = f" ({self.line})" if self.line else ""
+        return TraceError(f"operator {self.packet} {place}{line}: {problem}; {remedy}")
+
+
+def operator_name(target: Callable) -> str:
+    """Return the name under which an operator's rule is registered, e.g. ``aten.relu``."""
+    packet = getattr(target, "overloadpacket", target)
+    return getattr(packet, "_qualified_op_name", getattr(packet, "__name__", str(packet))).replace("::", ".")
+
+
+def register_rule(*operators: str) -> Callable[[Rule], Rule]:
+    """Register a rule for operators, e.g. ``@register_rule("aten.relu", "mylib.my_relu")``.
+
+    Parameters
+    ----------
+    *operators : str
+        Operator names without overload, ``namespace.name``. An in-place form (``aten.relu_``) falls back to the rule of
+        the plain one.
+
+    Returns
+    -------
+    callable
+        Decorator that returns the rule unchanged.
+
+    Raises
+    ------
+    ValueError
+        An operator has a rule already.
+
+    Examples
+    --------
+    >>> from prune_adapters.trace import register_rule
+    >>> @register_rule("mylib.scale_by_two")
+    ... def scale_by_two(op):
+    ...     return op["input"]
+    """
+
+    def register(rule: Rule) -> Rule:
+        for name in operators:
+            if name in _RULES:
+                raise ValueError(f"rule for {name!r}: registered already as {_RULES[name].__qualname__}")
+            _RULES[name] = rule
+        return rule
+
+    return register
+
+
+def find_rule(target: Callable) -> Rule | None:
+    """Return the rule of an operator, or None."""
+    name = operator_name(target)
+    return _RULES.get(name) or _RULES.get(name.removesuffix("_"))
+
+
+def known_operators() -> tuple[str, ...]:
+    """Return the names of all operators with a rule.
+
+    Returns
+    -------
+    tuple of str
+        Sorted, without overloads.
+
+    Examples
+    --------
+    >>> "aten.conv2d" in known_operators()
+    True
+    """
+    return tuple(sorted(_RULES))

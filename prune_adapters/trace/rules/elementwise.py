@@ -1,0 +1,159 @@
+"""Elementwise operators: functions of one tensor, sums, and what constants and parameters do to units.
+
+A function with f(0) = 0 follows the unit. One with f(0) != 0 turns a zero into a constant, as a shift does. Sums,
+differences, maxima and selections are live if any term is.
+"""
+
+import torch
+
+from prune_adapters.trace.acting import act
+from prune_adapters.trace.meeting import meet
+from prune_adapters.trace.registry import Operation, register_rule
+from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
+
+__all__ = [
+    "align",
+    "as_units",
+    "at_rank",
+    "clamp",
+    "constants",
+    "copied",
+    "keeps_zero",
+    "lifts_zero",
+    "masked_fill",
+    "meet_terms",
+    "nothing",
+    "power",
+    "prelu",
+    "shifted",
+    "sums",
+]
+
+KEEPS_ZERO = """relu relu6 gelu silu mish tanh hardswish leaky_relu rrelu elu selu celu abs absolute neg negative sign
+sgn sqrt square sin tan asin arcsin atan arctan sinh asinh erf erfinv expm1 log1p hardshrink softshrink tanhshrink
+softsign floor ceil round trunc frac nan_to_num dropout feature_dropout alpha_dropout feature_alpha_dropout real
+deg2rad rad2deg"""
+
+LIFTS_ZERO = """sigmoid hardsigmoid exp exp2 cos cosh acos softplus log_sigmoid log log2 log10 rsqrt reciprocal erfc
+logit digamma lgamma gt lt ge le eq ne logical_not isnan isinf isfinite bitwise_not special_expit"""
+
+SUMS = """add sub rsub subtract maximum minimum where lerp atan2 fmod remainder logaddexp hypot logical_and logical_or
+logical_xor bitwise_and bitwise_or"""
+
+
+def align(op: Operation, value: Value) -> torch.Tensor:
+    """Return the ids of a unit operand at the rank of the output."""
+    missing = len(op.shape) - value.ids.dim()
+    return value.ids.reshape([1] * missing + list(value.ids.shape))
+
+
+def at_rank(op: Operation, value: Weight | Constant) -> Weight | Constant:
+    """Return a parameter or constant operand at the rank of the output."""
+    missing = len(op.shape) - len(value.shape)
+    shape = [1] * missing + list(value.shape)
+    if isinstance(value, Constant):
+        return value.reshaped(shape)
+    return value.rearranged(range(len(value.shape)), shape, op.graph.element_starts)
+
+
+def shifted(op: Operation, value: Value) -> Value:
+    """Return the operand with its zeros turned into constants."""
+    return op.units(act(op.graph, value.ids, [(Constant(()), "shift")], op.name))
+
+
+def meet_terms(op: Operation, terms: list[object]) -> Value:
+    """Return the sum of units, parameters, constants and numbers."""
+    terms = [as_units(op, t) if isinstance(t, Tokens) else t for t in terms]
+    ids = meet(op.graph, [align(op, t) for t in terms if isinstance(t, Units)], op.name)
+    constants = [(at_rank(op, t), "shift") for t in terms if isinstance(t, (Weight, Constant))]
+    if any(isinstance(t, (int, float)) and t for t in terms):
+        constants.append((Constant(()), "shift"))
+    return op.units(act(op.graph, ids, constants, op.name) if constants else ids)
+
+
+def as_units(op: Operation, tokens: Tokens) -> Units:
+    """Return an integer input whose values are used directly as a layer of one unit."""
+    unit = op.graph.input_layer(f"{tokens.name}.values", 1)
+    return Units(unit.reshape([1] * len(tokens.shape)), tokens.shape)
+
+
+@register_rule(*(f"aten.{name}" for name in KEEPS_ZERO.split()))
+def keeps_zero(op: Operation) -> Value:
+    """f(0) = 0: the unit goes on."""
+    value = op.args[0]
+    return value if isinstance(value, Tokens) else op.units(value.ids)
+
+
+@register_rule("aten.prelu")
+def prelu(op: Operation) -> Value:
+    """The slope of the negative side acts as a gate that never closes."""
+    for source in op["weight"].sources:
+        op.graph.note_role(source, "gate")
+    return op.units(op.args[0].ids)
+
+
+@register_rule(*(f"aten.{name}" for name in LIFTS_ZERO.split()))
+def lifts_zero(op: Operation) -> Value:
+    """f(0) != 0: a zero becomes a constant."""
+    operands = [as_units(op, t) if isinstance(t, Tokens) else t for t in op.tensors()]
+    ids = meet(op.graph, [align(op, t) for t in operands if isinstance(t, Units)], op.name)
+    return op.units(act(op.graph, ids, [(Constant(()), "shift")], op.name))
+
+
+@register_rule("aten.clamp", "aten.clip", "aten.hardtanh", "aten.clamp_min", "aten.clamp_max", "aten.threshold")
+def clamp(op: Operation) -> Value:
+    """Zero stays zero if it lies within the bounds."""
+    names = ("min", "max", "min_val", "max_val", "threshold")
+    low, high = (next((op[n] for n in group if op.has(n)), None) for group in (names[::2], names[1::2]))
+    keeps = (low is None or low <= 0) and (high is None or high >= 0)
+    return op.units(op.args[0].ids) if keeps else shifted(op, op.args[0])
+
+
+@register_rule("aten.pow")
+def power(op: Operation) -> Value:
+    """A positive exponent keeps zero."""
+    base, exponent = op.args[:2]
+    if isinstance(base, Units) and isinstance(exponent, (int, float)) and exponent > 0:
+        return op.units(base.ids)
+    return lifts_zero(op)
+
+
+@register_rule(*(f"aten.{name}" for name in SUMS.split()))
+def sums(op: Operation) -> Value:
+    """Live if any term is live, constant if any is a constant."""
+    return meet_terms(op, [*op.args, *(v for k, v in op.kwargs.items() if k != "alpha")])
+
+
+@register_rule("aten.copy")
+def copied(op: Operation) -> Value:
+    """The source replaces what was there."""
+    source = op.args[1]
+    return op.units(align(op, source)) if isinstance(source, Units) else Constant(op.shape, sources=source.sources)
+
+
+@register_rule("aten.fill", "aten.zero", "aten.zeros_like", "aten.ones_like", "aten.full_like", "aten.empty_like")
+@register_rule(
+    "aten.new_zeros", "aten.new_ones", "aten.new_full", "aten.new_empty", "aten.rand_like", "aten.randn_like"
+)
+def constants(op: Operation) -> Value:
+    """Only the shape of the operand counts."""
+    return Constant(op.shape)
+
+
+@register_rule("aten.masked_fill")
+def masked_fill(op: Operation) -> Value:
+    """Where the mask says so, a constant stands."""
+    return meet_terms(op, [t for t in op.args if not _is_zero(t)])
+
+
+def _is_zero(value: object) -> bool:
+    if isinstance(value, Constant):
+        known = value.value() if value.shape == () else None
+        return known is not None and not bool(known.any())
+    return isinstance(value, (int, float)) and value == 0
+
+
+@register_rule("aten._assert_tensor_metadata", "aten._assert_async", "aten.sym_size", "aten.item")
+def nothing(op: Operation) -> tuple[Value, ...]:
+    """No tensor comes out."""
+    return ()

@@ -1,0 +1,81 @@
+"""Normalisations.
+
+Batch norm and instance norm follow the channel. Layer norm and group norm mix: each output depends on all units of its
+group (following the channel there calls weights dead whose gradient is not zero). ``norm="through"`` follows the
+channel everywhere, as the literature does, and must not be used for removal.
+"""
+
+import torch
+
+from prune_adapters.trace.acting import act
+from prune_adapters.trace.meeting import mix
+from prune_adapters.trace.registry import Operation, register_rule
+from prune_adapters.trace.values import Constant, Units, Value, Weight
+
+__all__ = ["affine", "batch_norm", "group_norm", "instance_norm", "layer_norm", "normalize"]
+
+
+def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None = None) -> torch.Tensor:
+    """Return the ids after the norm's running mean (if any), scale and bias, which lie along `dims`."""
+    actions: list[tuple[Weight | Constant, str]] = []
+    if isinstance(mean, Constant):
+        actions.append((mean.reshaped([mean.shape[0] if d in dims else 1 for d in range(ids.dim())]), "shift"))
+    for argument, role in (("weight", "gate"), ("bias", "shift")):
+        value = op[argument] if op.has(argument) else None
+        if isinstance(value, Weight):
+            sizes = iter(value.shape)
+            shape = [next(sizes) if d in dims else 1 for d in range(ids.dim())]
+            actions.append((value.rearranged(range(len(value.shape)), shape, op.graph.element_starts), role))
+        elif isinstance(value, Constant):
+            actions.append((value, role))
+    return act(op.graph, ids, actions, op.name) if actions else ids
+
+
+@register_rule(
+    "aten.batch_norm", "aten.native_batch_norm", "aten._native_batch_norm_legit_no_training", "aten.cudnn_batch_norm"
+)
+def batch_norm(op: Operation) -> Value | tuple[Value, ...]:
+    """Follows the channel; the running mean makes a constant."""
+    units = op["input"]
+    ids = affine(op, units.ids, [1], op["running_mean"])
+    return _first_of(op, ids)
+
+
+@register_rule("aten.instance_norm")
+def instance_norm(op: Operation) -> Value:
+    """Follows the channel: a constant channel becomes zero before the bias, which is taken as a constant."""
+    return op.units(affine(op, op["input"].ids, [1], None if op["use_input_stats"] else op["running_mean"]))
+
+
+@register_rule("aten.layer_norm", "aten.native_layer_norm", "aten.rms_norm", "aten._fused_rms_norm")
+def layer_norm(op: Operation) -> Value | tuple[Value, ...]:
+    """Mixes the normalised dimensions."""
+    units = op["input"]
+    dims = list(range(units.ids.dim() - len(op["normalized_shape"]), units.ids.dim()))
+    ids = units.ids if op.options.norm == "through" else mix(op.graph, units.ids, dims, op.name)
+    return _first_of(op, affine(op, ids, dims))
+
+
+@register_rule("aten.group_norm", "aten.native_group_norm")
+def group_norm(op: Operation) -> Value | tuple[Value, ...]:
+    """Mixes the channels of each group."""
+    units = op["input"]
+    groups = op["num_groups"] if op.has("num_groups") else op["group"]
+    channels, ids = units.shape[1], units.ids
+    if op.options.norm != "through" and ids.shape[1] > 1:
+        grouped = ids.reshape([ids.shape[0], groups, channels // groups, *ids.shape[2:]])
+        ids = mix(op.graph, grouped, range(2, grouped.dim()), op.name).reshape(ids.shape)
+    return _first_of(op, affine(op, ids, [1]))
+
+
+def _first_of(op: Operation, ids: torch.Tensor) -> Value | tuple[Value, ...]:
+    """Return the output, with the statistics that native forms return beside it."""
+    result = op.units(ids)
+    return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
+
+
+@register_rule("aten.normalize", "aten.renorm")
+def normalize(op: Operation) -> Value:
+    """Divided by a norm over one dimension: never zero where the unit is not."""
+    units: Units = op.args[0]
+    return op.units(mix(op.graph, units.ids, [op["dim"]], op.name))

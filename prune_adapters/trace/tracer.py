@@ -1,0 +1,255 @@
+"""From a PyTorch model to its graph of units."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+import netgraph as ng
+from prune_adapters.apply import remembered_masks
+from prune_adapters.errors import TraceError
+from prune_adapters.masks import bare_module, check_masks, parameter_names
+from prune_adapters.trace.builder import GraphBuilder
+from prune_adapters.trace.capture import capture_by_export
+from prune_adapters.trace.finish import finish
+from prune_adapters.trace.follow import capture_by_running, failing_line, is_data_dependent
+from prune_adapters.trace.inputs import input_values
+from prune_adapters.trace.registry import Options
+from prune_adapters.trace.replay import replay
+from prune_adapters.trace.tape import Tape, refs_in
+
+__all__ = ["to_graph"]
+
+ExampleInputs = torch.Tensor | Sequence[object] | Mapping[str, object]
+
+
+def to_graph(
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    masks: Mapping[str, torch.Tensor] | None = None,
+    *,
+    unit_dims: Mapping[str, int | Sequence[int]] | None = None,
+    positions: str = "join",
+    norm: str = "mix",
+    unknown: str | None = None,
+    follow: str | None = None,
+) -> ng.NetGraph:
+    """Return the directed graph of a model's units.
+
+    A unit is one neuron or one channel; an edge carries at least one kept weight. Values are described in eval mode;
+    the model is not changed. An element is kept if its mask says so; without masks, if the masks of `apply_masks` say
+    so; without those, if its value is not 0. On the meta device every element is kept.
+
+    Parameters
+    ----------
+    model : Module
+        Wrappers of DistributedDataParallel, DataParallel and torch.compile are seen through.
+    example_inputs : Tensor, tuple or dict
+        One tensor, the positional or the keyword arguments of ``model.forward``. Only shapes and types count, unless
+        the model is followed by running it.
+    masks : mapping of str to Tensor of bool, optional
+        Shape of the parameter, True = kept. Parameters without a mask are kept whole. Masks of biases, norms
+        and running means act on the classes of the units.
+    unit_dims : mapping of str to int or sequence of int, optional
+        Dimension(s) of an input that carry units. Default: channels for a convolution; the last dimension for a linear
+        layer, or every pixel if the input is flattened first.
+    positions : {"join", "split"}
+        What happens where units meet along positions (class token, rolled windows): joined channel by channel, or kept
+        apart at the price of more units.
+    norm : {"mix", "through"}
+        Layer and group norm mix their channels; "through" follows the channel as some literature does. Never use the
+        latter for removal: it calls weights dead whose gradient is not zero.
+    unknown : {None, "mix"}
+        An operator without a rule is an error, or makes every output depend on every input.
+    follow : {None, "example"}
+        Python that depends on values is an error, or the graph follows the path that this example takes and says so in
+        ``graph.notes``.
+
+    Returns
+    -------
+    NetGraph
+
+    Raises
+    ------
+    TraceError
+        The model cannot be followed; the message names operator or line, module path and remedy.
+    MaskError
+        A mask has an unknown name, a wrong shape or a wrong dtype.
+    WeightValueError
+        A weight is NaN.
+    ValueError
+        An example input is on another device or of another floating type than the model, or has a size of 0.
+
+    Examples
+    --------
+    >>> import torch, prune_adapters as pa
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1))
+    >>> pa.to_graph(model, torch.zeros(1, 3))
+    NetGraph: 3 layers, 6 units, 8 of 8 weights kept
+      layer  units  weights  kept  from
+      input      3        -     -  input
+      0          2        6     6  input
+      2          1        2     2  0, output
+    """
+    options = _checked_options(positions, norm, unknown, follow)
+    bare = bare_module(model)
+    args, kwargs = _split_inputs(example_inputs)
+    _check_inputs(bare, args, kwargs)
+    chosen = None if masks is None else _checked_masks(bare, masks)
+    with _in_eval_mode(bare):
+        tape = _captured(bare, args, kwargs, follow)
+    builder = GraphBuilder({name: tuple(p.shape) for name, p in bare.named_parameters()})
+    builder.notes += tape.notes
+    _use_first_names(tape, bare)
+    replay(tape, builder, input_values(tape, builder, unit_dims or {}), options)
+    _note_unreached(tape, builder)
+    return _with_kept(finish(builder), bare, remembered_masks(bare) if chosen is None else chosen, chosen is not None)
+
+
+def _checked_options(positions: str, norm: str, unknown: str | None, follow: str | None) -> Options:
+    choices = {
+        "positions": ("join", "split"),
+        "norm": ("mix", "through"),
+        "unknown": (None, "mix"),
+        "follow": (None, "example"),
+    }
+    given = {"positions": positions, "norm": norm, "unknown": unknown, "follow": follow}
+    for name, allowed in choices.items():
+        if given[name] not in allowed:
+            raise ValueError(f"{name}: expected {' or '.join(map(repr, allowed))}, got {given[name]!r}")
+    return Options(positions, norm, unknown)
+
+
+def _split_inputs(example_inputs: ExampleInputs) -> tuple[tuple, dict]:
+    """Return positional and keyword arguments of the forward call."""
+    if isinstance(example_inputs, torch.Tensor):
+        return (example_inputs,), {}
+    if isinstance(example_inputs, Mapping):
+        return (), dict(example_inputs)
+    if isinstance(example_inputs, (tuple, list)):
+        return tuple(example_inputs), {}
+    raise TypeError(f"example_inputs: expected a tensor, a tuple or a dict, got {type(example_inputs).__name__}")
+
+
+def _check_inputs(model: nn.Module, args: tuple, kwargs: dict) -> None:
+    parameters = [p for p in model.parameters() if p.is_floating_point()]
+    devices, dtypes = {p.device for p in parameters}, {p.dtype for p in parameters}
+    named = {
+        **{f"example input {i}": a for i, a in enumerate(args)},
+        **{f"example input {k!r}": a for k, a in kwargs.items()},
+    }
+    for label, tensor in named.items():
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        if 0 in tensor.shape:
+            raise ValueError(f"{label}: expected every dimension of at least 1, got shape {tuple(tensor.shape)}")
+        if devices and tensor.device not in devices:
+            raise ValueError(
+                f"{label}: expected device {_listed(devices)} as the model, got {tensor.device}; move it with .to()"
+            )
+        if tensor.is_floating_point() and dtypes and tensor.dtype not in dtypes:
+            raise ValueError(
+                f"{label}: expected {_listed(dtypes)} as the model, got {tensor.dtype}; convert it with .to()"
+            )
+
+
+def _listed(items: set) -> str:
+    return " or ".join(sorted(map(str, items)))
+
+
+def _checked_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the masks by first names; those of buffers (running means) are checked by the graph."""
+    buffers = {name for name, _ in model.named_buffers()}
+    own = check_masks(model, {name: mask for name, mask in masks.items() if name not in buffers})
+    return {**own, **{name: mask for name, mask in masks.items() if name in buffers}}
+
+
+@contextlib.contextmanager
+def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Switch to eval mode and back, module by module."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _captured(model: nn.Module, args: tuple, kwargs: dict, follow: str | None) -> Tape:
+    if follow == "example":
+        return _by_running(model, args, kwargs)
+    try:
+        return capture_by_export(model, args, kwargs)
+    except Exception as error:
+        if is_data_dependent(error):
+            raise TraceError(
+                f"the path through the model depends on a value at {failing_line(error)}; "
+                "pass follow='example' to follow the path that the example inputs take"
+            ) from error
+        if any(p.is_meta for p in model.parameters()):
+            raise TraceError(
+                f"torch.export cannot follow the model on the meta device: {_first_line(error)}"
+            ) from error
+        tape = _by_running(model, args, kwargs)
+        tape.notes.append(f"followed by running the example, as torch.export refused the model: {_first_line(error)}")
+        return tape
+
+
+def _by_running(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
+    try:
+        return capture_by_running(model, args, kwargs)
+    except Exception as error:
+        raise TraceError(
+            f"the model does not run on the example inputs: {_first_line(error)} at {failing_line(error)}"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _use_first_names(tape: Tape, model: nn.Module) -> None:
+    """Let tied parameters go by the name that ``named_parameters()`` gives them."""
+    names = parameter_names(model)
+    for number, name in tape.parameters.items():
+        tape.parameters[number] = names[name]
+
+
+def _note_unreached(tape: Tape, builder: GraphBuilder) -> None:
+    used = {ref.number for call in tape.calls for ref in refs_in((call.args, call.kwargs))}
+    reached = {name for number, name in tape.parameters.items() if number in used}
+    unreached = [name for name in builder.shapes if name not in reached]
+    if unreached:
+        builder.notes.append(f"parameters not reached by this input: {', '.join(unreached)}")
+
+
+def _with_kept(
+    graph: ng.NetGraph, model: nn.Module, masks: Mapping[str, torch.Tensor], whole_without: bool
+) -> ng.NetGraph:
+    """Return the graph with the elements that masks or values keep."""
+    parameters = dict(model.named_parameters())
+    kept = {}
+    for name in graph.edge_parameters:
+        if name in masks:
+            kept[name] = masks[name].cpu().numpy()
+        elif whole_without or parameters[name].is_meta:
+            kept[name] = np.broadcast_to(np.True_, tuple(parameters[name].shape))
+        else:
+            kept[name] = _as_array(parameters[name])
+    graph = ng.with_weights(graph, kept, dtype="bfloat16")
+    acting = {u.parameter for u in graph.unit_parameters}
+    others = {name: mask.cpu().numpy() for name, mask in masks.items() if name in acting}
+    return graph.with_masks(others) if others else graph
+
+
+def _as_array(parameter: torch.Tensor) -> np.ndarray:
+    """Return the values as a numpy array; bfloat16 goes as its bits."""
+    values = parameter.detach().cpu()
+    if values.dtype == torch.bfloat16:
+        return values.contiguous().view(torch.int16).numpy().view(np.uint16)
+    return values.numpy()

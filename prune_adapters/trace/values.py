@@ -1,0 +1,139 @@
+"""What a traced tensor can be: units, a parameter that was only moved, or a constant.
+
+`Units` carries unit ids. `Weight` carries, for each element, which parameter element it is. `Constant` is everything
+that does not depend on an input; its value is computed only when a rule asks for it (an index operand, say).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+__all__ = ["PRESENT", "ZERO", "Constant", "Tokens", "Units", "Value", "Weight"]
+
+ZERO = -1
+"""Id of an element that is identically zero (padding)."""
+
+PRESENT = -2
+"""Id of an element that is a constant other than zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """A tensor whose elements belong to units.
+
+    Parameters
+    ----------
+    ids : Tensor of int64
+        Same rank as the tensor; size 1 on dimensions along which the unit does not change. `ZERO` and `PRESENT` mark
+        constant elements.
+    shape : tuple of int
+        Shape of the tensor itself.
+    """
+
+    ids: torch.Tensor
+    shape: tuple[int, ...]
+
+    def expanded(self) -> torch.Tensor:
+        """Return the ids at the shape of the tensor, without copying."""
+        return self.ids.expand(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """An integer input that only an embedding may turn into units."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Weight:
+    """A parameter after operations that only move its elements.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    name : str or None
+        The parameter, while its elements lie in it at fixed steps.
+    offset, strides : int, tuple of int
+        Where they lie.
+    index : ndarray of int64 or None
+        Otherwise: for each element its number in the numbering of all parameters, -1 for a literal zero.
+    names : tuple of str
+        The parameters that the elements come from, if `name` is None.
+    """
+
+    shape: tuple[int, ...]
+    name: str | None
+    offset: int = 0
+    strides: tuple[int, ...] = ()
+    index: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def whole(cls, name: str, shape: tuple[int, ...]) -> "Weight":
+        """Return the parameter as it is stored."""
+        return cls(shape, name, 0, torch.empty(shape, device="meta").stride())
+
+    def viewed(self) -> torch.Tensor:
+        """Return a stand-in without data that lies in memory as the elements lie in the parameter."""
+        return torch.empty(0, device="meta").as_strided(self.shape, self.strides, self.offset)
+
+    def rearranged(self, order: Sequence[int], shape: Sequence[int], starts: dict[str, int]) -> "Weight":
+        """Return the parameter with its axes permuted, then reshaped."""
+        if self.index is None:
+            view = self.viewed().permute(*order)
+            flat = view.reshape(shape)
+            if flat.untyped_storage()._cdata == view.untyped_storage()._cdata:
+                return Weight(tuple(flat.shape), self.name, flat.storage_offset(), flat.stride())
+        moved = self.numbers(starts).transpose(order).reshape(shape)
+        return Weight(moved.shape, None, index=np.ascontiguousarray(moved), names=self.sources)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the parameters that the elements come from."""
+        return (self.name,) if self.name else self.names
+
+    def numbers(self, starts: dict[str, int]) -> np.ndarray:
+        """Return the number of each element in the numbering of all parameters: ndarray of int64."""
+        if self.index is not None:
+            return self.index
+        flat = np.full(self.shape, starts[self.name] + self.offset, dtype=np.int64)
+        for axis, (size, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
+            steps = np.arange(size, dtype=np.int64) * stride
+            flat += steps.reshape([size if a == axis else 1 for a in range(len(self.shape))])
+        return flat
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A tensor that does not depend on an input.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    compute : callable or None
+        Returns the value, None where it cannot be known.
+    sources : tuple of str
+        Parameters that it was computed from.
+    buffer : str or None
+        The buffer that it is, as it is stored.
+    """
+
+    shape: tuple[int, ...]
+    compute: Callable[[], torch.Tensor | None] | None = None
+    sources: tuple[str, ...] = ()
+    buffer: str | None = None
+
+    def reshaped(self, shape: Sequence[int]) -> "Constant":
+        """Return the same elements in another shape."""
+        return Constant(tuple(shape), None, self.sources, self.buffer)
+
+    def value(self) -> torch.Tensor | None:
+        """Return the value, or None where it cannot be known."""
+        return self.compute() if self.compute else None
+
+
+Value = Units | Tokens | Weight | Constant

@@ -1,0 +1,66 @@
+"""The networks that the tests trace: plain torch, one family a file, small by default and true to size on request."""
+
+from networks.cases import CASES, Case, edge_names
+from networks.mobile import DenseNet, MobileNetV2, ShuffleNetV2
+from networks.patterns import (
+    BranchOnSum,
+    ChunkedProjection,
+    ConvNorm,
+    Einsum,
+    EmbeddingNet,
+    GatedLinear,
+    LayerScale,
+    NamedInputs,
+    NormedWeight,
+    PixelShuffle,
+    RawMatmul,
+    ScaleByMax,
+    SharedModule,
+    SignalNet,
+    TiedEmbedding,
+    TransposedConv,
+    TwoInputs,
+    VolumeNet,
+)
+from networks.plain import MLP, VGG, LeNet, lenet_300_100
+from networks.residual import ResNet, resnet18, resnet20, resnet50, resnext50, se_resnet
+from networks.transformer import TorchViT, ViT
+
+__all__ = [
+    "CASES",
+    "MLP",
+    "VGG",
+    "BranchOnSum",
+    "Case",
+    "ChunkedProjection",
+    "ConvNorm",
+    "DenseNet",
+    "Einsum",
+    "EmbeddingNet",
+    "GatedLinear",
+    "LayerScale",
+    "LeNet",
+    "MobileNetV2",
+    "NamedInputs",
+    "NormedWeight",
+    "PixelShuffle",
+    "RawMatmul",
+    "ResNet",
+    "ScaleByMax",
+    "SharedModule",
+    "ShuffleNetV2",
+    "SignalNet",
+    "TiedEmbedding",
+    "TorchViT",
+    "TransposedConv",
+    "TwoInputs",
+    "ViT",
+    "VolumeNet",
+    "edge_names",
+    "lenet_300_100",
+    "resnet18",
+    "resnet20",
+    "resnet50",
+    "resnext50",
+    "se_resnet",
+]
