@@ -6,23 +6,30 @@ One thread, 90 and 99 % of the weights removed at random. Everything is timed in
 every peer must give the same answer. The floor is one streaming read of the float32 weights.
 """
 
-import benchmark
-import nets
+import benchmark  # first: it sets numpy to one thread
+
+# isort: split
+
 import numpy as np
-import reach_peers as peers
 
 import netgraph as ng
+import nets
+import reach_peers as peers
 from netgraph import native
 
 LIMITS = {"ResNet-50": 0.1, "ViT-B": 0.12}
 """The most that a pass over bits may take, in readings of the float32 weights."""
 
 
+NUMPY_TARGETS = {"ResNet-50": 5}
+"""From float32: ViT-B is told only. Its numpy pass takes 4 to 5 readings of memory, and no pass can take less than 1."""
+
+
 class Net:
     """A network under random masks, and the ways to its answer."""
 
     def __init__(self, name: str, graph: ng.NetGraph, sparsity: float) -> None:
-        self.label = f"{name} {sparsity:.0%}"
+        self.name, self.label = name, f"{name} {sparsity:.0%}"
         self.weights = nets.random_weights(graph, sparsity, seed=1)
         self.graph = ng.with_weights(graph, self.weights)
         self.halves = {name: (w.view(np.uint32) >> 16).astype(np.uint16) for name, w in self.weights.items()}
@@ -79,7 +86,7 @@ class Net:
             row("from bits / read", bits / read, limit, "low"),
             row("trim, from bits / read", times["trim"] / read, None, "low"),
             row("numpy from float32 / bits", times["numpy"] / bits, 20, "high"),
-            row("numpy from float32 / float32", times["numpy"] / float32, 5, "high"),
+            row("numpy from float32 / float32", times["numpy"] / float32, NUMPY_TARGETS.get(self.name), "high"),
             row("scipy csgraph with building / float32", times["scipy"] / float32, 1, "high"),
         ]
         if "networkx" in times:

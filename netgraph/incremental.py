@@ -6,17 +6,20 @@ cycles that is exact for both directions. Everything else is recomputed: see `In
 """
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from netgraph import native, reach
 from netgraph.bits import PACKED_WIDTH
+from netgraph.compiled import plan_of
 from netgraph.describe import some_names
 from netgraph.graph import NetGraph
 
-if native.kernels is not None:
+if TYPE_CHECKING:
     from netgraph import _native
-    from netgraph.compiled import plan_of
+else:
+    _native = native.kernels
 
 __all__ = ["IncrementalReach"]
 

@@ -76,7 +76,7 @@ void Counters::count_edges() {
 Counters::Place Counters::place_of(const Weighted& c, Index element) const {
     const Index width = c.width(), row = element / width, in_row = element % width;
     const Index bit = c.first_word * 64 + (c.narrow() ? element : row * c.row_words() * 64 + in_row);
-    const Index column = row / c.group_rows() * c.columns + (c.taps == 1 ? in_row : in_row / c.taps);
+    const Index column = c.group_of(row) * c.columns + (c.taps == 1 ? in_row : in_row / c.taps);
     return {bit, row, in_row, c.source_unit + column, c.target_unit + row};
 }
 
@@ -98,8 +98,8 @@ void Counters::flip(Index connection, const Place& place) {
     const Weighted& c = plan_.weighted[connection];
     bits_[place.bit / 64] ^= Word{1} << (place.bit % 64);
     if (!transposed_[connection].empty()) {
-        const Index column = place.row / c.group_rows() * c.width() + place.in_row;
-        const Index bit = column * words_for(c.group_rows()) * 64 + place.row % c.group_rows();
+        const Index column = c.group_of(place.row) * c.width() + place.in_row;
+        const Index bit = column * words_for(c.group_rows) * 64 + place.row - c.group_of(place.row) * c.group_rows;
         transposed_[connection][bit / 64] ^= Word{1} << (bit % 64);
     }
     const int step = get_bit(bits_, place.bit) ? 1 : -1;
@@ -160,7 +160,7 @@ void Counters::for_sources(Index unit, F f) const {
         const Weighted& c = plan_.weighted[number];
         const Index row = unit - c.target_unit;
         if (row < 0 || row >= c.rows) continue;
-        const Index first = c.source_unit + row / c.group_rows() * c.columns;
+        const Index first = c.source_unit + c.group_of(row) * c.columns;
         for_row(c, row, [&](Index at) { f(first + (c.taps == 1 ? at : at / c.taps), false); });
     }
     for (Index number : layer.wiring) {
@@ -183,7 +183,7 @@ void Counters::for_targets(Index unit, F f) {
         const Weighted& c = plan_.weighted[number];
         const Index column = unit - c.source_unit;
         if (column < 0 || column >= c.groups * c.columns) continue;
-        const Index words = words_for(c.group_rows()), first = c.target_unit + column / c.columns * c.group_rows();
+        const Index words = words_for(c.group_rows), first = c.target_unit + column / c.columns * c.group_rows;
         const Word* rows = transposed(number) + column * c.taps * words;
         for (Index tap = 0; tap < c.taps; ++tap, rows += words)
             for_bits(rows, words, [&](Index row) { f(first + row, false); });
@@ -206,11 +206,11 @@ const Word* Counters::transposed(Index connection) {
     std::vector<Word>& columns = transposed_[connection];
     if (!columns.empty()) return columns.data();
     const Weighted& c = plan_.weighted[connection];
-    const Index words = words_for(c.group_rows());
+    const Index words = words_for(c.group_rows);
     columns.assign(c.groups * c.width() * words, 0);
     for (Index row = 0; row < c.rows; ++row) {
-        Word* group = columns.data() + row / c.group_rows() * c.width() * words;
-        for_row(c, row, [&](Index at) { set_bit(group + at * words, row % c.group_rows()); });
+        Word* group = columns.data() + c.group_of(row) * c.width() * words;
+        for_row(c, row, [&](Index at) { set_bit(group + at * words, row - c.group_of(row) * c.group_rows); });
     }
     return columns.data();
 }
