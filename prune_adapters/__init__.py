@@ -7,6 +7,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
 from prune_adapters.errors import CheckpointError, MaskError, PruneAdaptersError, TraceError
 from prune_adapters.masks import check_masks, to_masks
+from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
 from prune_adapters.trace import Operation, known_operators, register_rule, to_graph
@@ -14,10 +15,13 @@ from prune_adapters.train import accuracy, train
 
 __all__ = [
     "CheckpointError",
+    "LayerRow",
     "MaskError",
     "MaskKeeper",
     "Operation",
+    "ParameterRow",
     "PruneAdaptersError",
+    "Report",
     "Selection",
     "TraceError",
     "accuracy",
@@ -31,6 +35,7 @@ __all__ = [
     "register_rule",
     "remembered_masks",
     "remove_masks",
+    "report",
     "to_graph",
     "to_masks",
     "train",

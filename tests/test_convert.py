@@ -155,7 +155,7 @@ def test_a_graph_comes_back_from_networkx_with_its_wiring(seed: int) -> None:
 
 
 def test_gates_and_shifts_come_back_from_networkx() -> None:
-    G = nx.DiGraph([("x", "h"), ("h", "y")])
+    G = nx.DiGraph([("h", "y"), ("x", "h")])
     G.nodes["h"]["gate"], G.nodes["y"]["shift"] = False, True
     graph = ng.from_networkx(G)
 

@@ -72,17 +72,17 @@ def test_network_drawing_counts_and_places_everything() -> None:
     marks = {line.get_marker(): line.get_xydata() for line in ax.lines if line.get_marker() not in ("None", "")}
 
     assert sorted(legend_texts(ax)) == [
-        "consistent weights (2)",
+        "consistent edges (2)",
         "constant units (1)",
         "dead units (1)",
         "fixed edges (1)",
-        "inconsistent weights (2)",
+        "inconsistent edges (2)",
         "live units (4)",
     ]
     assert {marker: len(points) for marker, points in marks.items()} == {"o": 4, "s": 1, "X": 1}
     assert_array_equal(marks["X"], [[1, -1]])
     assert sum(len(lines.get_segments()) for lines in ax.collections) == 5
-    assert [text.get_text() for text in ax.texts] == ["x\n2 units", "h\n3 units", "y\n1 unit"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["x\n2 units", "h\n3 units", "y\n1 unit"]
 
 
 def test_edges_past_a_layer_are_arcs_above_it_and_feedback_below() -> None:
@@ -98,7 +98,7 @@ def test_a_product_layer_says_so() -> None:
     wires = ng.Wiring("x", "y", 1, factor=0), ng.Wiring("z", "y", 1, factor=1)
     graph = ng.NetGraph({"x": 1, "z": 1, "y": 1}, wires, np.zeros(0), [0, 1], [2], products=frozenset({"y"}))
 
-    assert ng.plot_network(graph).texts[-1].get_text() == "y\nproduct, 1 unit"
+    assert ng.plot_network(graph).get_xticklabels()[-1].get_text() == "y\nproduct, 1 unit"
 
 
 def test_a_large_network_is_refused() -> None:
@@ -116,6 +116,14 @@ def test_connection_marks_every_edge() -> None:
     assert (consistent, inconsistent) == ([[0, 0]], [[0, 2]])
     assert legend_texts(ax) == ["consistent edges (1)", "inconsistent edges (1)"]
     assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 1.5), (2.5, -0.5))
+
+
+def test_an_edge_out_of_a_constant_unit_is_inconsistent() -> None:
+    inconsistent, consistent = (
+        line.get_xydata().tolist() for line in ng.plot_connection(drawn_graph(), "h", "y").lines
+    )
+
+    assert (consistent, inconsistent) == ([[0, 0]], [[1, 0]])
 
 
 def test_unknown_layers_are_named() -> None:

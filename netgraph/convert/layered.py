@@ -119,25 +119,37 @@ def layered_graph(
     layering : Layering
     """
     layering = Layering.of(edges, n_nodes)
-    entered = layering.unit[_nodes("inputs", inputs, edges[:, 1], n_nodes)]
-    left = layering.unit[_nodes("outputs", outputs, edges[:, 0], n_nodes)]
-    connections: list[Connection | Wiring] = []
-    infos: dict[str, ParameterInfo] = {}
-    words = [np.zeros(0, dtype=np.uint64)]
     weighted = np.ones(len(edges), dtype=bool) if fixed is None else ~fixed
-    for source, target, pairs in _by_layers(edges[weighted], layering):
+    connections, bits = _weighted(edges[weighted], layering)
+    graph = NetGraph(
+        layers={f"layer{i}": _size(layering, i) for i in range(len(layering.starts) - 1)},
+        connections=(*connections, *_wired(edges[~weighted], layering)),
+        bits=bits,
+        inputs=layering.unit[_nodes("inputs", inputs, edges[:, 1], n_nodes)],
+        outputs=layering.unit[_nodes("outputs", outputs, edges[:, 0], n_nodes)],
+        parameters={c.parameter: ParameterInfo((c.rows, c.columns), "edge") for c in connections},
+    )
+    return graph, layering
+
+
+def _weighted(edges: np.ndarray, layering: Layering) -> tuple[list[Connection], np.ndarray]:
+    """Return one connection for each pair of layers that `edges` join, and the bits of all."""
+    connections: list[Connection] = []
+    words = [np.zeros(0, dtype=np.uint64)]
+    for source, target, pairs in _by_layers(edges, layering):
         kept = np.zeros((_size(layering, target), _size(layering, source)), dtype=bool)
         kept[pairs[:, 1], pairs[:, 0]] = True
         names = f"layer{source}", f"layer{target}"
         connections.append(matrix_connection("->".join(names), names, kept.shape, feedback=source >= target))
-        infos["->".join(names)] = ParameterInfo(kept.shape, "edge")
         words.append(pack_rows(kept))
-    connections.extend(
+    return connections, np.concatenate(words)
+
+
+def _wired(edges: np.ndarray, layering: Layering) -> list[Wiring]:
+    return [
         Wiring(f"layer{source}", f"layer{target}", 0, pairs=pairs.T.astype(np.int32), feedback=source >= target)
-        for source, target, pairs in _by_layers(edges[~weighted], layering)
-    )
-    layers = {f"layer{i}": _size(layering, i) for i in range(len(layering.starts) - 1)}
-    return NetGraph(layers, tuple(connections), np.concatenate(words), entered, left, parameters=infos), layering
+        for source, target, pairs in _by_layers(edges, layering)
+    ]
 
 
 def _size(layering: Layering, layer: int) -> int:
@@ -162,9 +174,10 @@ def _by_layers(edges: np.ndarray, layering: Layering) -> list[tuple[int, int, np
     """Return (source layer, target layer, pairs of units counted inside the layers), by target, then source layer."""
     layer = layering.layer[edges]
     local = layering.unit[edges] - layering.starts[layer]
-    joined, which = np.unique(layer[:, ::-1], axis=0, return_inverse=True)
-    which = which.reshape(-1)
-    return [(int(s), int(t), local[which == number]) for number, (t, s) in enumerate(joined)]
+    order = np.lexsort((layer[:, 0], layer[:, 1]))
+    joined, starts = np.unique(layer[order][:, ::-1], axis=0, return_index=True)
+    parts = np.split(local[order], starts[1:])
+    return [(source, target, part) for (target, source), part in zip(joined.tolist(), parts, strict=False)]
 
 
 def _closes_cycle(edges: np.ndarray, n_nodes: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from netgraph.connection import Connection
 from netgraph.convert.explode import exploded
 from netgraph.graph import NetGraph
-from netgraph.plot.style import BLUE, DARK, ORANGE, SMALL, VERMILION, axes_of_size, legend_above, shortened
+from netgraph.plot.style import BLUE, DARK, ORANGE, VERMILION, axes_of_size, bare, legend_above, shortened
 from netgraph.reach import Sweep, sweep
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ EDGES = {"fixed": ("#8C8C8C", ":"), "inconsistent": (VERMILION, "--"), "consiste
 def plot_network(graph: NetGraph, ax: "Axes | None" = None, *, max_units: int = 300) -> "Axes":
     """Draw every unit and edge of a small network, layer after layer from left to right.
 
-    Live units are filled discs, constant units squares, dead units crosses. Kept weights are solid if they are
+    Live units are filled discs, constant units squares, dead units crosses. An edge with kept weights is solid if it is
     consistent and dashed if not; fixed wiring is dotted. An edge that passes by a layer is drawn as an arc above the
     layers, a feedback edge as an arc below.
 
@@ -53,20 +53,19 @@ def plot_network(graph: NetGraph, ax: "Axes | None" = None, *, max_units: int = 
     >>> matplotlib.use("Agg")
     >>> ax = plot_network(ng.from_biadjacency([[[1, 0], [0, 0], [1, 0]], [[1, 1, 0]]]))
     >>> [text.get_text() for text in ax.get_legend().get_texts() if text.get_text()]
-    ['live units (3)', 'inconsistent weights (2)', 'constant units (1)', 'consistent weights (2)', 'dead units (2)']
+    ['live units (3)', 'inconsistent edges (2)', 'constant units (1)', 'consistent edges (2)', 'dead units (2)']
     """
     if not 1 <= graph.n_units <= max_units:
         raise ValueError(
             f"expected 1 to {max_units} units, got {graph.n_units}; plot_profile shows a large network by layer"
         )
     tallest = max(graph.layers.values())
-    ax = axes_of_size(ax, max(5.2, 1.2 + 1.25 * len(graph.layers)), float(np.clip(0.28 * tallest, 1.6, 7.0)) + 0.9)
+    ax = axes_of_size(ax, max(5.2, 1.2 + 1.25 * len(graph.layers)), float(np.clip(0.24 * tallest, 1.6, 5.6)) + 0.9)
     found, places = sweep(graph), _places(graph)
     edges = _draw_edges(ax, graph, found, places)
     _legend(ax, _draw_nodes(ax, graph, found, places), edges)
-    _name_layers(ax, graph, places)
-    ax.set_axis_off()
-    ax.margins(x=0.08, y=0.06)
+    _name_layers(ax, graph)
+    ax.margins(x=0.08, y=0.03)
     return ax
 
 
@@ -109,7 +108,7 @@ def _draw_edges(ax: "Axes", graph: NetGraph, found: Sweep, places: np.ndarray) -
         if lines:
             look = LineCollection(lines, colors=colour, linestyles=style, linewidths=width, zorder=1 + order / 10)
             ax.add_collection(look)
-            label = f"{kind} {'edges' if kind == 'fixed' else 'weights'} ({len(lines)})"
+            label = f"{kind} edges ({len(lines)})"
             handles.extend(ax.plot([], [], style, color=colour, linewidth=1.1, label=label))
     return handles
 
@@ -155,9 +154,12 @@ def _curve(places: np.ndarray, source: int, target: int, *, below: bool) -> np.n
     return (1 - t) ** 2 * first + 2 * t * (1 - t) * middle + t**2 * last
 
 
-def _name_layers(ax: "Axes", graph: NetGraph, places: np.ndarray) -> None:
-    floor = places[:, 1].min()
-    for column, (name, size) in enumerate(graph.layers.items()):
+def _name_layers(ax: "Axes", graph: NetGraph) -> None:
+    texts = []
+    for name, size in graph.layers.items():
         product = "product, " if name in graph.products else ""
-        text = f"{shortened(name, 18)}\n{product}{size} unit{'s' if size != 1 else ''}"
-        ax.annotate(text, (column, floor), (0, -12), textcoords="offset points", ha="center", va="top", fontsize=SMALL)
+        texts.append(f"{shortened(name, 18)}\n{product}{size} unit{'s' if size != 1 else ''}")
+    ax.set_xticks(np.arange(len(texts)), texts)
+    ax.set_yticks([])
+    ax.tick_params(length=0)
+    bare(ax, "top", "right", "bottom", "left")

@@ -193,4 +193,4 @@ def _label(ax: "Axes", names: list[str], texts: list[str], at: np.ndarray) -> No
 
 
 def _of(kept: int, size: int) -> str:
-    return f"{kept:,} of {size:,}".replace(",", " ") if size else "no weights"
+    return f"{kept:,} of {size:,}" if size else "no weights"

@@ -1,8 +1,10 @@
 """What the pictures share: colours, names that fit, and the Axes to draw on."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 __all__ = ["BLUE", "DARK", "GREY", "ORANGE", "VERMILION", "axes_of_size", "bare", "legend_above", "shortened"]
@@ -30,10 +32,12 @@ def bare(ax: "Axes", *sides: str) -> None:
         ax.spines[side].set_visible(False)
 
 
-def legend_above(ax: "Axes", handles: list, *, columns: int = 3, marker_points: float | None = None) -> None:
+def legend_above(
+    ax: "Axes", handles: "Sequence[Artist]", *, columns: int = 3, marker_points: float | None = None
+) -> None:
     """Put a legend without a frame above the Axes, from the left edge; markers may have a size of their own."""
     legend = ax.legend(
-        handles=handles,
+        handles=list(handles),
         loc="lower left",
         bbox_to_anchor=(0, 1),
         borderaxespad=0.2,
