@@ -274,9 +274,9 @@ def _check_rows(name: str, mask: torch.Tensor, module: nn.Module, key: str) -> N
     lengths = LENGTHS.get(key)
     if lengths not in module._parameters:
         return
-    empty = int((mask.int().sum_to_size(module.get_parameter(lengths).shape) == 0).sum())
-    if empty:
+    rows = mask.int().sum_to_size(module.get_parameter(lengths).shape)
+    if empty := int((rows == 0).sum()):
         raise MaskError(
-            f"mask for {name!r}: removes all weights of {empty} rows, whose length weight norm divides by; "
+            f"mask for {name!r}: removes all weights of {empty} of {rows.numel()} rows; weight norm divides by their length: "
             "keep one weight in each row, or remove weight norm first"
         )

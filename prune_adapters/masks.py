@@ -6,15 +6,25 @@ of ``named_parameters()`` of the bare module: ``module.`` of data parallel wrapp
 a mask is kept whole.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
 
 from netgraph import NetGraph
+from netgraph.describe import some_names
 from prune_adapters.errors import MaskError
 
-__all__ = ["bare_module", "check_masks", "density", "parameter_names", "parameter_owners", "sparsity", "to_masks"]
+__all__ = [
+    "bare_module",
+    "check_masks",
+    "density",
+    "parameter_names",
+    "parameter_owners",
+    "resolve_name",
+    "sparsity",
+    "to_masks",
+]
 
 COMPILED = "_orig_mod"
 PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -117,6 +127,38 @@ def parameter_owners(model: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]
     return owners
 
 
+def resolve_name(given: str, names: Mapping[str, str]) -> str:
+    """Return the name that the parameter called `given` goes by.
+
+    Parameters
+    ----------
+    given : str
+        Any of its names, with or without the prefixes of wrappers.
+    names : mapping of str to str
+        What `parameter_names` returns.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    MaskError
+        No parameter has this name.
+
+    Examples
+    --------
+    >>> resolve_name("module.weight", parameter_names(nn.Linear(2, 2)))
+    'weight'
+    """
+    name = _bare_name(given)
+    if name not in names:
+        name = name.removeprefix("module.")
+    if name not in names:
+        raise MaskError(f"no parameter {given!r}; the model has {some_names(names)}")
+    return names[name]
+
+
 def check_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return `masks` under the names that the parameters of `model` go by, in the order of the parameters.
 
@@ -209,49 +251,11 @@ def _bare_name(name: str) -> str:
     return name.replace(f"{COMPILED}.", "")
 
 
-def resolve_name(given: str, names: Mapping[str, str]) -> str:
-    """Return the name that the parameter called `given` goes by.
-
-    Parameters
-    ----------
-    given : str
-        Any of its names, with or without the prefixes of wrappers.
-    names : mapping of str to str
-        What `parameter_names` returns.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    MaskError
-        No parameter has this name.
-
-    Examples
-    --------
-    >>> resolve_name("module.weight", parameter_names(nn.Linear(2, 2)))
-    'weight'
-    """
-    name = _bare_name(given)
-    if name not in names:
-        name = name.removeprefix("module.")
-    if name not in names:
-        raise MaskError(f"no parameter {given!r}; the model has {_some(names)}")
-    return names[name]
-
-
 def _check_mask(name: str, mask: torch.Tensor, shape: torch.Size) -> None:
     if not isinstance(mask, torch.Tensor):
         raise MaskError(f"mask for {name!r}: expected a tensor, got {type(mask).__name__}; use torch.as_tensor(mask)")
     if mask.dtype != torch.bool:
         raise MaskError(f"mask for {name!r}: expected dtype torch.bool, got {mask.dtype}; use mask != 0")
     if mask.shape != shape:
-        hint = "; linear weights are (out, in)" if mask.shape == shape[::-1] else ""
+        hint = "; linear weights are (out, in)" if len(shape) == 2 and mask.shape == shape[::-1] else ""
         raise MaskError(f"mask for {name!r}: expected shape {tuple(shape)}, got {tuple(mask.shape)}{hint}")
-
-
-def _some(names: Iterable[str], most: int = 5) -> str:
-    listed = list(names)
-    more = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(map(repr, listed[:most])) + more

@@ -157,7 +157,8 @@ def value_classes(
     classes: dict[str, np.ndarray] = {}
     for _ in range(draws):
         draw_units(positive, set(masks), generator, constants=SCALE)
-        runs = [record(positive, draw_inputs(example_inputs, generator), modules, at=at) for _ in range(3)]
+        inputs = [draw_inputs(example_inputs, generator, shuffle=False) for _ in range(3)]
+        runs = [record(positive, each, modules, at=at) for each in inputs]
         for name in modules:
             for calls in zip(*(run[name] for run in runs), strict=True):
                 found = classes_of(torch.stack(calls))

@@ -96,12 +96,14 @@ def unit_values(module: nn.Module, name: str, tensor: Tensor, generator: torch.G
     return values * (-constants if name == "running_mean" else constants)
 
 
-def draw_inputs(example: Inputs, generator: torch.Generator) -> Inputs:
-    """Return inputs of the same form: real ones positive and small, integer ones shuffled."""
+def draw_inputs(example: Inputs, generator: torch.Generator, *, shuffle: bool = True) -> Inputs:
+    """Return inputs of the same form: real ones positive and small, integer ones shuffled or drawn with replacement."""
     if isinstance(example, dict):
-        return {name: draw_inputs(tensor, generator) for name, tensor in example.items()}
+        return {name: draw_inputs(tensor, generator, shuffle=shuffle) for name, tensor in example.items()}
     if isinstance(example, tuple):
-        return tuple(draw_inputs(tensor, generator) for tensor in example)
+        return tuple(draw_inputs(tensor, generator, shuffle=shuffle) for tensor in example)
     if not example.is_floating_point():
-        return example.flatten()[torch.randperm(example.numel(), generator=generator)].reshape(example.shape)
+        n = example.numel()
+        order = torch.randperm(n, generator=generator) if shuffle else torch.randint(n, (n,), generator=generator)
+        return example.flatten()[order].reshape(example.shape)
     return (torch.rand(example.shape, generator=generator, dtype=torch.float64) + 0.5) * SCALE

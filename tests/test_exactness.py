@@ -48,7 +48,8 @@ def kept(graph: ng.NetGraph) -> dict[str, Tensor]:
 def without_constants(graph: ng.NetGraph) -> dict[str, np.ndarray]:
     """Return masks that take away every constant source of the graph."""
     names = {u.parameter for u in graph.unit_parameters if u.role == "shift" and u.parameter}
-    return {name: np.zeros(graph.parameters[name].shape, dtype=bool) for name in names}
+    described = graph.parameters | graph.buffers
+    return {name: np.zeros(described[name].shape, dtype=bool) for name in names}
 
 
 def masks_of(model: nn.Module, density: float, seed: int) -> dict[str, Tensor]:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from chains import chain
 from torch import nn
 
 import netgraph as ng
 import prune_adapters as pa
+from chains import chain
 from prune_adapters.masks import bare_module, density, parameter_names, parameter_owners, sparsity
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from chains import chain
 from torch import nn
 
 import prune_adapters as pa
+from chains import chain
 from prune_adapters.scores import magnitude_scores, random_scores
 
 

@@ -2,14 +2,15 @@
 
 import copy
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from chains import chain
 
 import netgraph as ng
 import prune_adapters as pa
+from chains import chain
 from netgraph.reach import sweep, trim
 from prune_adapters.budgets import layer_budgets
 from prune_adapters.select import Selection
@@ -153,6 +154,15 @@ def test_effective_target_equals_a_search_over_all_prefixes(scope: str, seed: in
         assert masks.requested == wanted
         assert masks.achieved == masks.effective == max(c for c in counts if c <= wanted) == consistent(graph, masks)
         assert masks.direct == counts.index(masks.effective)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_denser_mask_contains_the_sparser_ones(scope: str) -> None:
+    scores = {name: (10 * score).round() for name, score in uniform_scores(chain([9, 7, 7, 3]), 0).items()}
+    masks = [flat(pa.masks_from_scores(scores, sparsity=1 - kept / 133, scope=scope)) for kept in range(134)]
+
+    for sparser, denser in pairwise(masks):
+        assert all(d >= s for s, d in zip(sparser, denser, strict=True))
 
 
 def test_effective_target_with_layers_is_uniform() -> None:

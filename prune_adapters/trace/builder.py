@@ -314,6 +314,14 @@ class GraphBuilder:
                     self.note_role(source, "gate")
         return compress(ids)
 
+    def held(self, weight: Weight, name: str) -> torch.Tensor:
+        """Add a layer of constant units, one for each element of a parameter; return their ids."""
+        numbers = weight.numbers(self.element_starts)
+        distinct, which = np.unique(numbers, return_inverse=True)
+        ids = self.new_layer(name, len(distinct))
+        self._act_weight(len(self.layers) - 1, numbers, which.reshape(numbers.shape), "shift")
+        return compress(ids[torch.from_numpy(which.reshape(numbers.shape))])
+
     def _matters(self, other: Constant, role: str, ids: torch.Tensor) -> bool:
         return role == "shift" and (bool(other.sources) or bool(other.buffer) or not self.surely_present(ids))
 

@@ -49,10 +49,8 @@ def sets_over(ids: torch.Tensor, dims: Sequence[int]) -> tuple[torch.Tensor, lis
     dims = sorted(d % ids.dim() for d in dims)
     kept = [d for d in range(ids.dim()) if d not in dims]
     kept_shape = [ids.shape[d] for d in kept]
-    n_rows = 1
-    for size in kept_shape:
-        n_rows *= size
-    return ids.permute(*kept, *dims).reshape(n_rows, -1), kept_shape
+    n_rows, n_ids = torch.Size(kept_shape).numel(), torch.Size(ids.shape[d] for d in dims).numel()
+    return ids.permute(*kept, *dims).reshape(n_rows, n_ids), kept_shape
 
 
 def unique_rows(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,6 +15,9 @@ from prune_adapters.trace.values import Tokens, Units, Value
 
 __all__ = ["input_values", "unit_dimensions"]
 
+READS_LAST = frozenset("linear addmm mm t matmul bmm einsum layer_norm native_layer_norm rms_norm lstm gru".split())
+"""Operators that read their units from the last dimension."""
+
 
 def input_values(tape: Tape, builder: GraphBuilder, unit_dims: Mapping[str, int | Sequence[int]]) -> dict[int, Value]:
     """Return the value of each input tensor; floating inputs become layers.
@@ -62,7 +65,7 @@ def unit_dimensions(tape: Tape, ref: Ref) -> list[int]:
     if "conv" in name:
         weight = next((r for r in list(refs_in(reader.args))[1:2]), None)
         return [rank - (len(weight.shape) - 1)] if weight is not None and len(reached.shape) == rank else [1]
-    if name.split(".")[-1] in ("linear", "addmm", "mm", "matmul", "layer_norm", "native_layer_norm", "rms_norm", "bmm", "lstm", "gru"):
+    if name.split(".")[-1] in READS_LAST:
         return list(range(1, rank)) if len(reached.shape) < rank else [rank - 1]
     return [1]
 

@@ -24,13 +24,13 @@ def cat(op: Operation) -> Value:
     for part in parts:
         for source in () if isinstance(part, Units) else part.sources:
             op.graph.note_role(source, "constant")
-    return op.units(compress(torch.cat(_aligned(parts, dim), dim)))
+    return op.units(compress(torch.cat(_aligned(op, parts, dim), dim)))
 
 
 def stack(op: Operation) -> Value:
     """Stack units along a new dimension, which they are told apart by."""
     dim = op["dim"] % len(op.shape)
-    parts = [_ids(p).unsqueeze(dim) for p in op["tensors"]]
+    parts = [_ids(op, p).unsqueeze(dim) for p in op["tensors"]]
     for part in op["tensors"]:
         for source in () if isinstance(part, Units) else part.sources:
             op.graph.note_role(source, "constant")
@@ -58,15 +58,17 @@ def _joined(op: Operation, parts: list[Value]) -> Value:
     return op.units(op.graph.act(ids, constants, op.name) if constants else ids)
 
 
-def _ids(part: Value) -> torch.Tensor:
+def _ids(op: Operation, part: Value) -> torch.Tensor:
+    if isinstance(part, Weight):
+        return op.graph.held(part, op.name)
     return part.ids if isinstance(part, Units) else torch.full([1] * len(part.shape), PRESENT)
 
 
-def _aligned(parts: list[Value], dim: int) -> list[torch.Tensor]:
+def _aligned(op: Operation, parts: list[Value], dim: int) -> list[torch.Tensor]:
     """Return the ids of the parts, full along `dim` and of one size along the others."""
     full = []
     for part in parts:
-        ids = _ids(part)
+        ids = _ids(op, part)
         full.append(ids.expand([part.shape[d] if d == dim else ids.shape[d] for d in range(ids.dim())]))
     return _same_size(full, dim)
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from netgraph import Wiring
+from prune_adapters.trace.ids import unique_rows
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import PRESENT, Constant, Units, Value, Weight
 
@@ -31,17 +32,28 @@ def contract(op: Operation, units: Units, weight: Weight, dims: Sequence[int], n
 
     Returns
     -------
-    Tensor of int64, shape (target units,) or the shape of ``units.ids`` without `dims`
-        The latter where the contraction mixes positions only, and the units go on.
+    Tensor of int64, shape (target units,) or of the rank of ``units.ids``
+        The latter where the contraction mixes positions only, and the units go on, or where positions are split.
     """
     others = [d for d in range(units.ids.dim()) if d not in dims]
     on_positions = all(units.ids.shape[d] == 1 for d in dims) and any(units.ids.shape[d] > 1 for d in others)
     if on_positions and weight.shape[1] > 1:
         return _mixed_positions(op, units.ids, weight, name)
+    if op.options.positions == "split" and dims == [units.ids.dim() - 1] and any(units.ids.shape[d] > 1 for d in others):
+        return _split_positions(op, units, weight, name)
     rows = units.ids.permute(*dims, *others)
     sizes = [units.shape[d] for d in dims]
     slots = op.graph.reduce(rows, range(len(dims), rows.dim()), name + ".slots", keepdim=False) if others else rows
     return op.graph.connect(weight, slots.expand(sizes).reshape(-1), name, "oi")
+
+
+def _split_positions(op: Operation, units: Units, weight: Weight, name: str) -> torch.Tensor:
+    """Use the weights once for each kind of position: positions at which the same units lie are of one kind."""
+    sizes = units.ids.shape[:-1]
+    kinds, which = unique_rows(units.ids.reshape(sizes.numel(), -1))
+    slots = kinds.expand(len(kinds), units.shape[-1])
+    targets = torch.stack([op.graph.connect(weight, kind, name, "oi") for kind in slots])
+    return targets[which].reshape(*sizes, -1)
 
 
 def _mixed_positions(op: Operation, ids: torch.Tensor, weight: Weight, name: str) -> torch.Tensor:
