@@ -27,6 +27,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import rich
 import torch
+from rich import box
 from rich.table import Table
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -101,44 +102,46 @@ def prune(dense: nn.Module, way: str, sparsity: float, train: Data, test: Data, 
     return Pruned(model, pa.to_graph(model, example), way, sparsity, before, pa.accuracy(model, *test))
 
 
-def results_table(dense: float, results: Iterable[Pruned]) -> Table:
-    """Return one row for each pruned network."""
-    table = Table(
-        title=f"Accuracy on digits that were not trained on; dense network: {dense:.1%}", title_justify="left"
-    )
-    for name in ("weights removed", "asked", "sparsity", "effective", "compression", "pruned", "trained on"):
-        table.add_column(name, justify="left" if name == "weights removed" else "right")
-    for r in results:
-        shares = (r.asked, ng.sparsity(r.graph), ng.effective_sparsity(r.graph))
+def results_table(dense: Pruned, results: Iterable[Pruned]) -> Table:
+    """Return one row for each network."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("scores, target", "asked", "removed", "effective", "smaller", "pruned", "trained"):
+        table.add_column(name, justify="left" if name == "scores, target" else "right", no_wrap=True)
+    for r in (dense, *results):
+        shares = (ng.sparsity(r.graph), ng.effective_sparsity(r.graph))
         compression = f"{ng.effective_compression_ratio(r.graph):.0f} x"
         accuracies = (r.accuracy_before, r.accuracy_after)
-        table.add_row(r.way, *(f"{s:.2%}" for s in shares), compression, *(f"{a:.1%}" for a in accuracies))
+        way = "dense" if r is dense else r.way
+        table.add_row(
+            way, f"{r.asked:.0%}", *(f"{s:.2%}" for s in shares), compression, *(f"{a:.1%}" for a in accuracies)
+        )
     return table
 
 
-def plot_accuracy(dense: float, results: list[Pruned], path: Path) -> None:
+def plot_accuracy(dense: Pruned, results: list[Pruned], path: Path) -> None:
     """Draw accuracy, and effective density, against the density that was asked for."""
-    figure, (left, right) = plt.subplots(ncols=2, figsize=(9, 3.8), layout="constrained")
-    left.axhline(100 * dense, color="#999999", linewidth=1, label="dense network")
+    figure, (left, right) = plt.subplots(ncols=2, figsize=(9.5, 3.8), layout="constrained")
     asked = sorted({100 * (1 - r.asked) for r in results})
-    right.plot(asked, asked, color="#999999", linewidth=1, label="every kept weight works")
+    left.axhline(100 * dense.accuracy_after, color="#999999", linewidth=1)
+    right.plot(asked, asked, color="#999999", linewidth=1, label="dense (left), all that is kept works (right)")
     for way, look in WAYS.items():
         own = [r for r in results if r.way == way]
         kept = [100 * (1 - r.asked) for r in own]
-        left.plot(kept, [100 * r.accuracy_after for r in own], label=way, **look)
+        left.plot(kept, [100 * r.accuracy_after for r in own], **look)
         right.plot(kept, [100 * ng.effective_density(r.graph) for r in own], label=way, **look)
+    left.set_ylabel("test accuracy after training on, %")
+    right.set_ylabel("weights on a path from input to output, %")
+    right.set_yscale("log")
+    right.yaxis.set_major_formatter("{x:g}")
     for ax in (left, right):
         ax.set_xscale("log")
         ax.invert_xaxis()
         ax.set_xticks(asked, [f"{a:g}" for a in asked])
         ax.minorticks_off()
-        ax.set_xlabel("weights asked for, % of all (log)")
+        ax.set_xlabel("weights to keep, % (log scale)")
         ax.grid(alpha=0.3)
-        ax.legend(frameon=False)
         ax.spines[["top", "right"]].set_visible(False)
-    right.set_yscale("log")
-    left.set_ylabel("test accuracy after training on, %")
-    right.set_ylabel("weights on a path from input to output, %")
+    figure.legend(loc="outside upper center", ncols=4, frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -181,18 +184,19 @@ def main() -> None:
     train, test = digits(seed=args.seed)
     model = DigitNet()
     fit(model, train, epochs=epochs, seed=args.seed)
-    dense = pa.accuracy(model, *test)
+    dense = prune(model, "magnitude, direct", 0.0, train, test, epochs=epochs, seed=args.seed)
     results = [
         prune(model, way, sparsity, train, test, epochs=epochs, seed=args.seed)
         for sparsity in sparsities
         for way in WAYS
     ]
+    rich.print("Accuracy on digits that were not trained on, after pruning and after training on:")
     rich.print(results_table(dense, results))
     plot_accuracy(dense, results, args.out / "accuracy.png")
 
     chosen = next(r for r in results if r.asked == 0.98)
     report = pa.report(chosen.graph)
-    rich.print(f"\nConnectivity of the network with {chosen.asked:.0%} removed ({chosen.way}):", report)
+    rich.print(f"Connectivity of the network with {chosen.asked:.0%} removed ({chosen.way}):", report, sep="\n")
     report.to_csv(args.out / "report.csv")
     report.plot(args.out / "profile.png")
     plot_tiny(tiny_network(train, epochs=epochs, seed=args.seed), args.out / "network.png")
