@@ -23,8 +23,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from positive import SCALE, Inputs, Masks, draw_inputs, draw_units, edge_weights, plain_copy, positive_copy
 from torch import Tensor, nn
+
+from positive import SCALE, Inputs, Masks, draw_inputs, draw_units, edge_weights, plain_copy, positive_copy
 
 __all__ = [
     "CONSTANT",

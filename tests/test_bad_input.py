@@ -2,13 +2,13 @@
 
 import re
 
-import prune_adapters as pa
 import pytest
 import torch
-from networks import MLP, VGG, BranchOnSum, RawMatmul, ScaleByMax, SharedModule, TiedEmbedding
 from torch import Tensor, nn
 
 import netgraph as ng
+import prune_adapters as pa
+from networks import MLP, VGG, BranchOnSum, RawMatmul, ScaleByMax, SharedModule, TiedEmbedding
 
 X = torch.linspace(0.5, 1.5, 12).reshape(2, 6)
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from networks import (
     CASES,
     DenseNet,

@@ -4,11 +4,11 @@ import networkx as nx
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from random_graphs import random_graph
 
 import netgraph as ng
 from netgraph import reference
 from netgraph.bits import unpack_rows
+from random_graphs import random_graph
 
 SEEDS = range(40)
 

@@ -126,9 +126,7 @@ class GraphBuilder:
             for factor in range(columns.shape[1]):
                 self.wire(columns[:, factor], np.arange(len(columns)), layer, factor)
         else:
-            targets = np.repeat(np.arange(len(columns)), columns.shape[1])
-            pairs = np.unique(np.stack([columns.reshape(-1), targets]), axis=1)
-            self.wire(pairs[0], pairs[1], layer)
+            self.wire(columns.reshape(-1), np.repeat(np.arange(len(columns)), columns.shape[1]), layer)
         return ids
 
     def reduce(self, ids: torch.Tensor, dims: Sequence[int], name: str, keepdim: bool = True) -> torch.Tensor:
@@ -392,10 +390,15 @@ def _elements_of_units(
     numbers: np.ndarray, which: np.ndarray, owner: int, starts: np.ndarray, size: int
 ) -> np.ndarray:
     """Return the elements of parameter `owner` that meet each unit: ndarray of int64, shape (size, m), padded by -1."""
-    both = np.broadcast_arrays(numbers, which)
-    mine = np.searchsorted(starts, both[0], side="right") - 1 == owner
-    pairs = np.unique(np.stack([both[1][mine], both[0][mine] - starts[owner]]), axis=1)
-    counts = np.bincount(pairs[0], minlength=size)
+    numbers, which = (side.reshape(-1) for side in np.broadcast_arrays(numbers, which))
+    local = numbers - starts[owner]
+    end = starts[owner + 1] if owner + 1 < len(starts) else np.iinfo(np.int64).max
+    mine = (numbers >= starts[owner]) & (numbers < end)
+    if len(numbers) == size and mine.all() and np.array_equal(which, np.arange(size)):
+        return local.reshape(size, 1)
+    span = int(local[mine].max(initial=0)) + 1
+    units, elements = np.divmod(np.unique(which[mine] * span + local[mine]), span)
+    counts = np.bincount(units, minlength=size)
     index = np.full((size, max(int(counts.max(initial=0)), 1)), -1, dtype=np.int64)
-    index[pairs[0], np.arange(pairs.shape[1]) - np.repeat(np.cumsum(counts) - counts, counts)] = pairs[1]
+    index[units, np.arange(len(units)) - np.repeat(np.cumsum(counts) - counts, counts)] = elements
     return index

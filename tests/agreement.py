@@ -1,0 +1,40 @@
+"""Compares the masks of a graph with those of the gradient oracle."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor, nn
+
+import netgraph as ng
+import prune_adapters as pa
+from oracle import live_masks
+from positive import Inputs
+
+__all__ = ["compared", "disagreements", "masked"]
+
+
+def masked(graph: ng.NetGraph, masks: Mapping[str, Tensor], *, constants: bool = True) -> ng.NetGraph:
+    """Return the graph under masks; without `constants` also every bias, running mean and table is masked away."""
+    arrays = {name: mask.numpy() for name, mask in masks.items()}
+    if constants:
+        return graph.with_masks(arrays)
+    described = graph.parameters | graph.buffers
+    names = {u.parameter for u in graph.unit_parameters if u.role == "shift" and u.parameter}
+    return graph.with_masks({name: np.zeros(described[name].shape, dtype=bool) for name in names} | arrays)
+
+
+def disagreements(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
+    """Return ``{parameter: (elements that should be kept and are not, elements kept that should not be)}``."""
+    assert found.keys() == expected.keys()
+    counts = {n: (int((expected[n] & ~found[n]).sum()), int((found[n] & ~expected[n]).sum())) for n in expected}
+    return {name: count for name, count in counts.items() if count != (0, 0)}
+
+
+def compared(
+    model: nn.Module, inputs: Inputs, graph: ng.NetGraph, masks: Mapping[str, Tensor], question: str
+) -> dict[str, tuple[int, int]]:
+    """Return the disagreements of the gradient oracle and `trim` without, or `drop_dead` with, constants."""
+    constants = question == "drop_dead"
+    clear = ng.drop_dead if constants else ng.trim
+    found = pa.to_masks(clear(masked(graph, masks, constants=constants)))
+    return disagreements(found, live_masks(model, inputs, masks, constants=constants))
