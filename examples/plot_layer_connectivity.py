@@ -131,7 +131,7 @@ def plot_accuracy(dense: Pruned, results: list[Pruned], path: Path) -> None:
         right.plot(kept, [100 * ng.effective_density(r.graph) for r in own], label=way, **look)
     left.set_ylabel("test accuracy after training on, %")
     right.set_ylabel("weights on a path from input to output, %")
-    right.set_yscale("log")
+    right.set_yscale("log", nonpositive="mask")
     right.yaxis.set_major_formatter("{x:g}")
     for ax in (left, right):
         ax.set_xscale("log")
@@ -190,7 +190,7 @@ def main() -> None:
         for sparsity in sparsities
         for way in WAYS
     ]
-    rich.print("Accuracy on digits that were not trained on, after pruning and after training on:")
+    rich.print("Accuracy on digits that were not trained on, just pruned and trained on:")
     rich.print(results_table(dense, results))
     plot_accuracy(dense, results, args.out / "accuracy.png")
 
