@@ -17,7 +17,16 @@ from prune_adapters.trace.values import Constant, Units, Value, Weight
 if TYPE_CHECKING:
     from prune_adapters.trace.builder import GraphBuilder
 
-__all__ = ["Operation", "Options", "Rule", "find_rule", "known_operators", "register_rule"]
+__all__ = [
+    "Operation",
+    "Options",
+    "Rule",
+    "find_rule",
+    "is_weight",
+    "known_operators",
+    "operator_name",
+    "register_rule",
+]
 
 Rule = Callable[["Operation"], "Value | tuple[Value, ...]"]
 
@@ -159,7 +168,18 @@ def find_rule(target: Callable) -> Rule | None:
 
 
 def known_operators() -> tuple[str, ...]:
-    """Return the names of all operators with a rule, sorted."""
+    """Return the names of all operators with a rule.
+
+    Returns
+    -------
+    tuple of str
+        Sorted.
+
+    Examples
+    --------
+    >>> "aten.conv2d" in known_operators()
+    True
+    """
     return tuple(sorted(_RULES))
 
 
