@@ -17,16 +17,7 @@ from prune_adapters.trace.values import Constant, Units, Value, Weight
 if TYPE_CHECKING:
     from prune_adapters.trace.builder import GraphBuilder
 
-__all__ = [
-    "Operation",
-    "Options",
-    "Rule",
-    "find_rule",
-    "is_weight",
-    "known_operators",
-    "operator_name",
-    "register_rule",
-]
+__all__ = ["Operation", "Options", "Rule", "find_rule", "known_operators", "operator_name", "register_rule"]
 
 Rule = Callable[["Operation"], "Value | tuple[Value, ...]"]
 
@@ -173,7 +164,7 @@ def known_operators() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Sorted.
+        Sorted, without overloads.
 
     Examples
     --------
@@ -181,8 +172,3 @@ def known_operators() -> tuple[str, ...]:
     True
     """
     return tuple(sorted(_RULES))
-
-
-def is_weight(value: object) -> bool:
-    """Return whether a value is a parameter that was only moved."""
-    return isinstance(value, Weight)
