@@ -1,89 +1,141 @@
-"""Nets of the reach benchmark."""
+"""Accessible and co-accessible units and the consistent count of ResNet-50 and ViT-B, against one reading of memory.
 
+    python examples/bench_reach.py [--quick] [--rounds N] [--json FILE]
+
+One thread, 90 and 99 % of the weights removed at random. Everything is timed in one run, round by round in turn, and
+every peer must give the same answer. The floor is one streaming read of the float32 weights.
+"""
+
+import benchmark
+import nets
 import numpy as np
+import reach_peers as peers
 
 import netgraph as ng
+from netgraph import native
+
+LIMITS = {"ResNet-50": 0.1, "ViT-B": 0.12}
+"""The most that a pass over bits may take, in readings of the float32 weights."""
 
 
-class Builder:
-    """Layers and connections of a network, one call an operator."""
+class Net:
+    """A network under random masks, and the ways to its answer."""
 
-    def __init__(self, inputs: int) -> None:
-        self.layers = {"input": inputs}
-        self.connections: list[ng.Connection | ng.Wiring] = []
-        self.products: set[str] = set()
+    def __init__(self, name: str, graph: ng.NetGraph, sparsity: float) -> None:
+        self.label = f"{name} {sparsity:.0%}"
+        self.weights = nets.random_weights(graph, sparsity, seed=1)
+        self.graph = ng.with_weights(graph, self.weights)
+        self.halves = {name: (w.view(np.uint32) >> 16).astype(np.uint16) for name, w in self.weights.items()}
+        self.bytes = {name: w != 0 for name, w in self.weights.items()}
+        self.edges = peers.edges_of(graph, self.weights)
+        self.digraph = peers.networkx_graph(self.edges) if self.edges.source.size < 4_000_000 else None
 
-    def layer(self, units: int) -> str:
-        """Add a layer without edges."""
-        name = f"layer{len(self.layers)}"
-        self.layers[name] = units
-        return name
+    def cases(self) -> list[benchmark.Case]:
+        graph, case = self.graph, benchmark.Case
+        cases = [
+            case("read", self.read),
+            case("float32", lambda: ng.sweep_weights(graph, self.weights)),
+            case("bfloat16", lambda: ng.sweep_weights(graph, self.halves, dtype="bfloat16")),
+            case("bool", lambda: ng.sweep_weights(graph, self.bytes)),
+            case("bits", lambda: ng.sweep(graph)),
+            case("trim", lambda: ng.trim(graph)),
+            case("numpy", lambda: peers.by_numpy(graph, self.weights), every=4),
+            case("scipy", lambda: peers.by_scipy(graph, peers.edges_of(graph, self.weights)), every=8),
+        ]
+        if self.digraph is not None:
+            cases.append(case("networkx", lambda: peers.by_networkx(graph, self.digraph, self.edges), every=8))
+        return cases
 
-    def weights(self, source: str, target: str, taps: int = 1) -> str:
-        """Join two layers by a dense parameter."""
-        rows, columns = self.layers[target], self.layers[source]
-        index = ng.ElementIndex(0, (rows * columns * taps, columns * taps, taps, 1))
-        name = f"weight{len(self.connections)}"
-        self.connections.append(ng.Connection(name, source, target, rows, columns, taps, index=index))
-        return target
+    def read(self) -> None:
+        for weight in self.weights.values():
+            native.kernels.stream(weight)
 
-    def linear(self, source: str, units: int, taps: int = 1) -> str:
-        """Add a layer fed by a dense parameter."""
-        return self.weights(source, self.layer(units), taps)
+    def check(self) -> None:
+        """Raise if any peer gives another answer."""
+        found = ng.sweep(self.graph)
+        ours = peers.Answer(found.accessible, found.co_accessible, int(found.consistent.sum()))
+        theirs = {
+            "numpy": peers.by_numpy(self.graph, self.weights),
+            "scipy": peers.by_scipy(self.graph, self.edges),
+        }
+        if self.digraph is not None:
+            theirs["networkx"] = peers.by_networkx(self.graph, self.digraph, self.edges)
+        for name, answer in theirs.items():
+            if not ours.equals(answer):
+                raise SystemExit(f"{self.label}: {name} gives another answer")
 
-    def identity(self, source: str, target: str, factor: int = 0) -> str:
-        """Join two layers unit by unit."""
-        self.connections.append(ng.Wiring(source, target, self.layers[source], factor=factor))
-        return target
+    def rows(self, times: dict[str, float], limit: float | None) -> list[benchmark.Row]:
+        judged = limit is not None
 
-    def mix(self, source: str, target: str, groups: int, factor: int = 0) -> str:
-        """Join two layers all to all within each of `groups` blocks."""
-        fan_in, fan_out = self.layers[source] // groups, self.layers[target] // groups
-        self.connections.append(ng.Wiring(source, target, groups, fan_in=fan_in, fan_out=fan_out, factor=factor))
-        return target
+        def row(what: str, value: float, target: float | None, better: str) -> benchmark.Row:
+            return benchmark.Row(f"{self.label}: {what}", value, "x", target if judged else None, better)
 
-    def graph(self, output: str) -> ng.NetGraph:
-        """Return the graph, everything removed; norms, biases and softmax make every unit at least constant."""
-        n = sum(self.layers.values())
-        words = sum(c.n_words for c in self.connections if isinstance(c, ng.Connection))
-        outputs = np.arange(n - self.layers[output], n)
-        return ng.NetGraph(
-            self.layers,
-            self.connections,
-            np.zeros(words, dtype=np.uint64),
-            np.arange(self.layers["input"]),
-            outputs,
-            products=frozenset(self.products),
-            shift=np.arange(n) >= self.layers["input"],
-        )
-
-
-def resnet50() -> ng.NetGraph:
-    """Return ResNet-50 with 1000 classes: 25.5 M weights."""
-    net = Builder(3)
-    x = net.linear("input", 64, taps=49)
-    for width, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
-        for block in range(blocks):
-            inner = net.linear(net.linear(x, width), width, taps=9)
-            y = net.linear(inner, 4 * width)
-            x = net.weights(x, y) if block == 0 else net.identity(x, y)
-    return net.graph(net.linear(x, 1000))
+        read, bits, float32 = times["read"], times["bits"], times["float32"]
+        rows = [
+            benchmark.Row(f"{self.label}: one streaming read of the float32 weights", read * 1e3, "ms"),
+            row("from float32 / read (goal 1.15)", float32 / read, 1.3, "low"),
+            row("from bfloat16 / read", times["bfloat16"] / read, None, "low"),
+            row("from bool / read", times["bool"] / read, None, "low"),
+            row("from bits / read", bits / read, limit, "low"),
+            row("trim, from bits / read", times["trim"] / read, None, "low"),
+            row("numpy from float32 / bits", times["numpy"] / bits, 20, "high"),
+            row("numpy from float32 / float32", times["numpy"] / float32, 5, "high"),
+            row("scipy csgraph with building / float32", times["scipy"] / float32, 1, "high"),
+        ]
+        if "networkx" in times:
+            rows.append(row("networkx, graph ready / bits", times["networkx"] / bits, 100, "high"))
+        return rows
 
 
-def vit_b() -> ng.NetGraph:
-    """Return ViT-B/16 with 1000 classes: 86.3 M weights; attention scores times values, layer norm as a mix."""
-    net = Builder(3)
-    x = net.linear("input", 768, taps=256)
-    for _ in range(12):
-        normed = net.mix(x, net.layer(768), 1)
-        query, key, value = (net.linear(normed, 768) for _ in range(3))
-        score, attended = net.layer(12), net.layer(768)
-        net.products |= {attended}
-        net.mix(query, score, 12)
-        net.mix(key, score, 12)
-        net.mix(score, attended, 12, factor=0)
-        net.identity(value, attended, factor=1)
-        y = net.identity(x, net.linear(attended, 768))
-        normed = net.mix(y, net.layer(768), 1)
-        x = net.identity(y, net.linear(net.linear(normed, 3072), 768))
-    return net.graph(net.linear(net.mix(x, net.layer(768), 1), 1000))
+def incremental_rows(net: Net, rounds: int, sweep_seconds: float, judged: bool) -> list[benchmark.Row]:
+    """Time deleting and inserting again kept elements drawn from the whole largest parameter."""
+    name = max(net.weights, key=lambda n: net.weights[n].size)
+    kept = np.flatnonzero(net.weights[name])
+    elements = np.random.default_rng(2).choice(kept, size=min(10_000, kept.size // 10), replace=False)
+    reach = ng.IncrementalReach(net.graph, mode="count")
+    forms = {"random": elements, "sorted": np.sort(elements)}
+    rows = []
+    for form, batch in forms.items():
+        cases = [
+            benchmark.Case("delete", lambda batch=batch: reach.delete(name, batch)),
+            benchmark.Case("insert", lambda batch=batch: reach.insert(name, batch)),
+        ]
+        times = benchmark.measure(cases, rounds)
+        if reach.n_consistent != ng.sweep(net.graph).consistent.sum():
+            raise SystemExit(f"{net.label}: counting went astray")
+        seconds = (times["delete"] + times["insert"]) / 2 / batch.size
+        target = {"random": 50, "sorted": 15}[form] if judged else None
+        rows.append(benchmark.Row(f"{net.label}: a counted change, {form}", seconds * 1e9, "ns", target, "low"))
+    small = np.random.default_rng(3).choice(kept, size=min(100, kept.size // 10), replace=False)
+    cases = [
+        benchmark.Case("delete", lambda: reach.delete(name, small)),
+        benchmark.Case("insert", lambda: reach.insert(name, small)),
+    ]
+    times = benchmark.measure(cases, 4 * rounds)
+    gain = sweep_seconds / ((times["delete"] + times["insert"]) / 2)
+    return [*rows, benchmark.Row(f"{net.label}: bits / {small.size} counted changes in one call", gain)]
+
+
+def main() -> None:
+    options = benchmark.arguments(__doc__.splitlines()[0])
+    if native.kernels is None:
+        raise SystemExit("bench_reach measures the compiled kernels, and netgraph._native is missing")
+    options.rounds = options.rounds or (2 if options.quick else 25)
+    graphs = {"LeNet": nets.lenet} if options.quick else {"ResNet-50": nets.resnet50, "ViT-B": nets.vit_b}
+    times: dict[str, float] = {}
+    rows: list[benchmark.Row] = []
+    for name, build in graphs.items():
+        for sparsity in (0.9, 0.99):
+            net = Net(name, build(), sparsity)
+            net.check()
+            found = benchmark.measure(net.cases(), options.rounds)
+            times |= {f"{net.label}: {case}": seconds for case, seconds in found.items()}
+            rows += net.rows(found, LIMITS.get(name))
+            rows += incremental_rows(net, options.rounds, found["bits"], judged=name in LIMITS)
+    used = benchmark.versions("numpy", "scipy", "networkx") | {"kernels": native.kernels.isa()}
+    notes = ["All peers gave the same answer. Above 4 M edges networkx is left out: its graph takes 2 GB and more."]
+    benchmark.report("bench_reach", options, times, rows, used, notes)
+
+
+if __name__ == "__main__":
+    main()

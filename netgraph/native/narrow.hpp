@@ -9,6 +9,7 @@ namespace netgraph {
 template <class F>
 void for_narrow_rows(const Weighted& c, const Word* bits, const Word* mask, const Word* wanted, F f) {
     const Index width = c.width(), per_group = c.group_rows();
+    if (width == 0) return;
     for_bits(wanted, words_for(c.rows), [&](Index row) {
         f(row, read_bits(bits, row * width, width), read_bits(mask, row / per_group * width, width));
     });
