@@ -6,12 +6,12 @@ One thread, 90 and 99 % of the weights removed at random. Everything is timed in
 every peer must give the same answer. The floor is one streaming read of the float32 weights.
 """
 
-import benchmark
-import nets
 import numpy as np
-import reach_peers as peers
 
+import benchmark
 import netgraph as ng
+import nets
+import reach_peers as peers
 from netgraph import native
 
 LIMITS = {"ResNet-50": 0.1, "ViT-B": 0.12}

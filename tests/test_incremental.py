@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from random_graphs import random_graph
 
 import netgraph as ng
 from netgraph import native
 from netgraph.incremental import _factors_stay_nonzero
+from random_graphs import random_graph
 
 needs_kernels = pytest.mark.skipif(native.kernels is None, reason="counting needs the compiled kernels")
 

@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from random_graphs import random_graph
 
 import netgraph as ng
 from netgraph import compiled, native, reference
 from netgraph.bits import pack_rows
+from random_graphs import random_graph
 
 needs_kernels = pytest.mark.skipif(native.kernels is None, reason="the compiled kernels are missing")
 ISAS = ("generic", "avx2", "avx512")

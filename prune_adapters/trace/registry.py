@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from prune_adapters.errors import TraceError
-from prune_adapters.trace.values import Constant, Units, Value, Weight
+from prune_adapters.trace.values import Constant, Units, Value
 
 if TYPE_CHECKING:
     from prune_adapters.trace.builder import GraphBuilder
