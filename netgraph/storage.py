@@ -166,7 +166,11 @@ def _graph(head: dict, arrays: dict[str, np.ndarray]) -> NetGraph:
         unit_parameters=tuple(_restored(UnitParameter, record, arrays) for record in head["unit_parameters"]),
         parameters={name: ParameterInfo(tuple(shape), role) for name, shape, role in head["parameters"]},
         notes=tuple(head["notes"]),
-        **{name: arrays[name] for name in ARRAYS},
+        bits=arrays["bits"],
+        inputs=arrays["inputs"],
+        outputs=arrays["outputs"],
+        gate=arrays["gate"],
+        shift=arrays["shift"],
     )
     for c in graph.connections:
         _check_range(graph, c)

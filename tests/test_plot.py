@@ -165,7 +165,7 @@ def test_settings_of_matplotlib_stay() -> None:
     ("name", "width", "short"),
     [
         ("fc1", 10, "fc1"),
-        ("encoder.layers.11.mlp.0", 14, "....11.mlp.0"),
+        ("encoder.layers.11.mlp.0", 14, "...11.mlp.0"),
         ("averyveryverylongname", 10, "...ongname"),
     ],
 )

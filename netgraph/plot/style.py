@@ -59,10 +59,10 @@ def shortened(name: str, width: int) -> str:
     Examples
     --------
     >>> shortened("encoder.layers.11.mlp.0", 14)
-    '....11.mlp.0'
+    '...11.mlp.0'
     """
     if len(name) <= width:
         return name
     tail = name[len(name) - width + 3 :]
     dot = tail.find(".")
-    return "..." + (tail[dot:] if 0 <= dot < len(tail) // 2 else tail)
+    return "..." + (tail[dot + 1 :] if 0 <= dot < len(tail) // 2 else tail)

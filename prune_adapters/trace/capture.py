@@ -1,7 +1,7 @@
 """Capture of a model as a tape with torch.export (non-strict, the un-decomposed ATen graph).
 
-Non-strict export follows 22 of 24 hard patterns and keeps linear, attention and einsum whole; what it cannot follow goes
-through `prune_adapters.trace.follow`.
+Non-strict export follows 22 of 24 hard patterns and keeps linear, attention and einsum whole; what it cannot follow
+goes through `prune_adapters.trace.follow`.
 """
 
 import operator

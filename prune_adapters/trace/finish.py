@@ -1,7 +1,7 @@
 """From the layers that a trace collected to a `NetGraph`.
 
-A layer that only passes on the units of one other layer (a batch norm after a convolution, a sigmoid after a linear layer)
-is merged into it, so that a unit of the graph is what a reader expects: one channel of the convolution.
+A layer that only passes on the units of one other layer (a batch norm after a convolution, a sigmoid after a linear
+layer) is merged into it, so that a unit of the graph is what a reader expects: one channel of the convolution.
 """
 
 from collections import Counter
@@ -40,7 +40,9 @@ def finish(builder: GraphBuilder) -> NetGraph:
         layers=layers,
         connections=tuple(connections),
         bits=np.zeros(sum(c.n_words for c in connections if isinstance(c, Connection)), dtype=np.uint64),
-        inputs=_units_of(builder, [builder.layers[i].start + np.arange(builder.layers[i].size) for i in builder.inputs], home),
+        inputs=_units_of(
+            builder, [builder.layers[i].start + np.arange(builder.layers[i].size) for i in builder.inputs], home
+        ),
         outputs=_units_of(builder, [ids.reshape(-1).numpy() for ids in builder.outputs], home),
         products=frozenset(names[number] for number in kept if builder.layers[number].product),
         unit_parameters=_unit_parameters(builder, home, names),

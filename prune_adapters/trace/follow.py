@@ -67,7 +67,7 @@ class _Recorder(TorchDispatchMode):
         """Return the context in which the recorder knows which module runs."""
         return _ModulePaths(self)
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         with _disable_current_modes():

@@ -1,7 +1,7 @@
 """Arithmetic on tensors of unit ids: shrink, reduce to sets, align.
 
-An id tensor has the rank of the activation that it describes and size 1 on every dimension along which the unit does not
-change; `compress` brings it there. Keeping them small is what makes tracing fast.
+An id tensor has the rank of the activation that it describes and size 1 on every dimension along which the unit does
+not change; `compress` brings it there. Keeping them small is what makes tracing fast.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """The input tensors of a model as layers: which dimension carries units.
 
-Batch norm and convolutions read channels from dimension 1, linear layers from the last. What first reads an input decides,
-unless the caller says so.
+Batch norm and convolutions read channels from dimension 1, linear layers from the last. What first reads an input
+decides, unless the caller says so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,22 @@ from prune_adapters.trace.values import Tokens, Units, Value
 
 __all__ = ["input_values", "unit_dimensions"]
 
-READS_LAST = frozenset("linear addmm mm t matmul bmm einsum layer_norm native_layer_norm rms_norm lstm gru".split())
+READS_LAST = frozenset(
+    [
+        "linear",
+        "addmm",
+        "mm",
+        "t",
+        "matmul",
+        "bmm",
+        "einsum",
+        "layer_norm",
+        "native_layer_norm",
+        "rms_norm",
+        "lstm",
+        "gru",
+    ]
+)
 """Operators that read their units from the last dimension."""
 
 
@@ -54,8 +69,8 @@ def input_values(tape: Tape, builder: GraphBuilder, unit_dims: Mapping[str, int 
 def unit_dimensions(tape: Tape, ref: Ref) -> list[int]:
     """Return the dimensions of an input that carry units, by what reads it first.
 
-    A convolution or batch norm: its channel dimension. A linear layer on the unchanged shape: the last. A linear layer after
-    flattening: all but the first, so that every pixel is a unit.
+    A convolution or batch norm: its channel dimension. A linear layer on the unchanged shape: the last. A linear layer
+    after flattening: all but the first, so that every pixel is a unit.
     """
     rank = len(ref.shape)
     if rank <= 2:

@@ -17,7 +17,7 @@ from prune_adapters.trace.values import Constant, Units, Value, Weight
 if TYPE_CHECKING:
     from prune_adapters.trace.builder import GraphBuilder
 
-__all__ = ["Operation", "Options", "Rule", "find_rule", "known_operators", "register_rule"]
+__all__ = ["Operation", "Options", "Rule", "find_rule", "known_operators", "operator_name", "register_rule"]
 
 Rule = Callable[["Operation"], "Value | tuple[Value, ...]"]
 
@@ -159,10 +159,16 @@ def find_rule(target: Callable) -> Rule | None:
 
 
 def known_operators() -> tuple[str, ...]:
-    """Return the names of all operators with a rule, sorted."""
+    """Return the names of all operators with a rule.
+
+    Returns
+    -------
+    tuple of str
+        Sorted, without overloads.
+
+    Examples
+    --------
+    >>> "aten.conv2d" in known_operators()
+    True
+    """
     return tuple(sorted(_RULES))
-
-
-def is_weight(value: object) -> bool:
-    """Return whether a value is a parameter that was only moved."""
-    return isinstance(value, Weight)

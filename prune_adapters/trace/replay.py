@@ -8,6 +8,7 @@ from torch.utils._pytree import tree_map
 
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.ids import compress
+from prune_adapters.trace.meeting import reduce, renewed
 from prune_adapters.trace.registry import Operation, Options, find_rule, operator_name
 from prune_adapters.trace.tape import Call, Ref, Tape, write_back
 from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
@@ -15,7 +16,23 @@ from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 __all__ = ["replay"]
 
 KEEPS_ZEROS = frozenset(
-    f"aten.{name}" for name in "mul div neg abs to _to_copy type_as float double half clone contiguous detach alias".split()
+    f"aten.{name}"
+    for name in [
+        "mul",
+        "div",
+        "neg",
+        "abs",
+        "to",
+        "_to_copy",
+        "type_as",
+        "float",
+        "double",
+        "half",
+        "clone",
+        "contiguous",
+        "detach",
+        "alias",
+    ]
 )
 """Operators that leave a removed (zero) parameter element zero, so that the result is still that parameter."""
 
@@ -85,11 +102,12 @@ def _unknown(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
     if op.options.unknown != "mix":
         raise op.error(
             "no rule says how units pass through it",
-            f"write one with register_rule({op.packet!r}), or pass unknown='mix' to let every output depend on every input",
+            f"write one with register_rule({op.packet!r}), "
+            "or pass unknown='mix' to let every output depend on every input",
         )
     rows = [t.ids.reshape(1, -1) for t in tensors if isinstance(t, Units)]
-    together = op.graph.reduce(torch.cat(rows, dim=1), [1], op.name)
-    unit, layer, _ = op.graph.renewed(together, op.name)
+    together = reduce(op.graph, torch.cat(rows, dim=1), [1], op.name)
+    unit, layer, _ = renewed(op.graph, together, op.name)
     op.graph.shift(layer, None, None)
     for weight in (t for t in tensors if isinstance(t, Weight) and t.name):
         op.graph.note_role(weight.name, "constant")
@@ -175,7 +193,9 @@ def _moved_weight(op: Operation, mover: Callable, first: Value | list) -> tuple[
             return tuple(Weight(tuple(o.shape), first.name, o.storage_offset(), o.stride()) for o in outputs)
     starts = op.graph.element_starts
     if isinstance(first, (list, tuple)):
-        parts = [torch.from_numpy(t.numbers(starts)) if isinstance(t, Weight) else torch.full(t.shape, -1) for t in first]
+        parts = [
+            torch.from_numpy(t.numbers(starts)) if isinstance(t, Weight) else torch.full(t.shape, -1) for t in first
+        ]
         moved = mover(op, parts)
         names = tuple(dict.fromkeys(s for t in first for s in t.sources))
     else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch.utils._pytree import tree_map
 
-__all__ = ["Call", "Ref", "Tape", "write_back"]
+__all__ = ["Call", "Ref", "Tape", "refs_in", "write_back"]
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,15 @@ class Tape:
         return self._current.get(key)
 
     def record(
-        self, target: Callable, args: tuple, kwargs: dict, keys: list[Hashable], values: list[torch.Tensor],
-        first_key: Hashable | None, module: str, line: str,
+        self,
+        target: Callable,
+        args: tuple,
+        kwargs: dict,
+        keys: list[Hashable],
+        values: list[torch.Tensor],
+        first_key: Hashable | None,
+        module: str,
+        line: str,
     ) -> None:
         """Record one call.
 
@@ -100,13 +107,17 @@ class Tape:
         if key in self._view_of:
             base, view = self._view_of[key]
             written = self._renumbered(self._current[base])
-            self.calls.append(Call(write_back, (self._current[base], result, view), {}, (written,), view.module, view.line))
+            self.calls.append(
+                Call(write_back, (self._current[base], result, view), {}, (written,), view.module, view.line)
+            )
             self._changed_in_place(base, written)
             return
         for other, (base, view) in list(self._view_of.items()):
             if base == key:
                 again = self._renumbered(self._current[other])
-                self.calls.append(Call(view.target, (result, *view.args[1:]), view.kwargs, (again,), view.module, view.line))
+                self.calls.append(
+                    Call(view.target, (result, *view.args[1:]), view.kwargs, (again,), view.module, view.line)
+                )
                 self.bind(other, again)
 
     def _renumbered(self, ref: Ref) -> Ref:

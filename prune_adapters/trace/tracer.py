@@ -38,29 +38,29 @@ def to_graph(
 ) -> ng.NetGraph:
     """Return the directed graph of a model's units.
 
-    A unit is one neuron or one channel; an edge carries at least one kept weight. Values are described in eval mode; the model
-    is not changed. An element is kept if its mask says so; without masks, if the masks of `apply_masks` say so; without
-    those, if its value is not 0. On the meta device every element is kept.
+    A unit is one neuron or one channel; an edge carries at least one kept weight. Values are described in eval mode;
+    the model is not changed. An element is kept if its mask says so; without masks, if the masks of `apply_masks` say
+    so; without those, if its value is not 0. On the meta device every element is kept.
 
     Parameters
     ----------
     model : Module
         Wrappers of DistributedDataParallel, DataParallel and torch.compile are seen through.
     example_inputs : Tensor, tuple or dict
-        One tensor, the positional or the keyword arguments of ``model.forward``. Only shapes and types count, unless the model is
-        followed by running it.
+        One tensor, the positional or the keyword arguments of ``model.forward``. Only shapes and types count, unless
+        the model is followed by running it.
     masks : mapping of str to Tensor of bool, optional
-        Shape of the parameter, True = kept. Parameters without a mask are kept whole. Masks of biases and norms act on the
-        classes of the units.
+        Shape of the parameter, True = kept. Parameters without a mask are kept whole. Masks of biases, norms
+        and running means act on the classes of the units.
     unit_dims : mapping of str to int or sequence of int, optional
         Dimension(s) of an input that carry units. Default: channels for a convolution; the last dimension for a linear
         layer, or every pixel if the input is flattened first.
     positions : {"join", "split"}
-        What happens where units meet along positions (class token, rolled windows): joined channel by channel, or kept apart at
-        the price of more units.
+        What happens where units meet along positions (class token, rolled windows): joined channel by channel, or kept
+        apart at the price of more units.
     norm : {"mix", "through"}
-        Layer and group norm mix their channels; "through" follows the channel as some literature does. Never use the latter for
-        removal: it calls weights dead whose gradient is not zero.
+        Layer and group norm mix their channels; "through" follows the channel as some literature does. Never use the
+        latter for removal: it calls weights dead whose gradient is not zero.
     unknown : {None, "mix"}
         An operator without a rule is an error, or makes every output depend on every input.
     follow : {None, "example"}
@@ -109,7 +109,12 @@ def to_graph(
 
 
 def _checked_options(positions: str, norm: str, unknown: str | None, follow: str | None) -> Options:
-    choices = {"positions": ("join", "split"), "norm": ("mix", "through"), "unknown": (None, "mix"), "follow": (None, "example")}
+    choices = {
+        "positions": ("join", "split"),
+        "norm": ("mix", "through"),
+        "unknown": (None, "mix"),
+        "follow": (None, "example"),
+    }
     given = {"positions": positions, "norm": norm, "unknown": unknown, "follow": follow}
     for name, allowed in choices.items():
         if given[name] not in allowed:
@@ -131,16 +136,23 @@ def _split_inputs(example_inputs: ExampleInputs) -> tuple[tuple, dict]:
 def _check_inputs(model: nn.Module, args: tuple, kwargs: dict) -> None:
     parameters = [p for p in model.parameters() if p.is_floating_point()]
     devices, dtypes = {p.device for p in parameters}, {p.dtype for p in parameters}
-    named = {**{f"example input {i}": a for i, a in enumerate(args)}, **{f"example input {k!r}": a for k, a in kwargs.items()}}
+    named = {
+        **{f"example input {i}": a for i, a in enumerate(args)},
+        **{f"example input {k!r}": a for k, a in kwargs.items()},
+    }
     for label, tensor in named.items():
         if not isinstance(tensor, torch.Tensor):
             continue
         if 0 in tensor.shape:
             raise ValueError(f"{label}: expected every dimension of at least 1, got shape {tuple(tensor.shape)}")
         if devices and tensor.device not in devices:
-            raise ValueError(f"{label}: expected device {_listed(devices)} as the model, got {tensor.device}; move it with .to()")
+            raise ValueError(
+                f"{label}: expected device {_listed(devices)} as the model, got {tensor.device}; move it with .to()"
+            )
         if tensor.is_floating_point() and dtypes and tensor.dtype not in dtypes:
-            raise ValueError(f"{label}: expected {_listed(dtypes)} as the model, got {tensor.dtype}; convert it with .to()")
+            raise ValueError(
+                f"{label}: expected {_listed(dtypes)} as the model, got {tensor.dtype}; convert it with .to()"
+            )
 
 
 def _listed(items: set) -> str:
@@ -179,7 +191,9 @@ def _captured(model: nn.Module, args: tuple, kwargs: dict, follow: str | None) -
                 "pass follow='example' to follow the path that the example inputs take"
             ) from error
         if any(p.is_meta for p in model.parameters()):
-            raise TraceError(f"torch.export cannot follow the model on the meta device: {_first_line(error)}") from error
+            raise TraceError(
+                f"torch.export cannot follow the model on the meta device: {_first_line(error)}"
+            ) from error
         tape = _by_running(model, args, kwargs)
         tape.notes.append(f"followed by running the example, as torch.export refused the model: {_first_line(error)}")
         return tape
@@ -189,7 +203,9 @@ def _by_running(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
     try:
         return capture_by_running(model, args, kwargs)
     except Exception as error:
-        raise TraceError(f"the model does not run on the example inputs: {_first_line(error)} at {failing_line(error)}") from error
+        raise TraceError(
+            f"the model does not run on the example inputs: {_first_line(error)} at {failing_line(error)}"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -212,7 +228,9 @@ def _note_unreached(tape: Tape, builder: GraphBuilder) -> None:
         builder.notes.append(f"parameters not reached by this input: {', '.join(unreached)}")
 
 
-def _with_kept(graph: ng.NetGraph, model: nn.Module, masks: Mapping[str, torch.Tensor], whole_without: bool) -> ng.NetGraph:
+def _with_kept(
+    graph: ng.NetGraph, model: nn.Module, masks: Mapping[str, torch.Tensor], whole_without: bool
+) -> ng.NetGraph:
     """Return the graph with the elements that masks or values keep."""
     parameters = dict(model.named_parameters())
     kept = {}

@@ -1,11 +1,11 @@
 """What a traced tensor can be: units, a parameter that was only moved, or a constant.
 
-`Units` carries unit ids. `Weight` carries, for each element, which parameter element it is. `Constant` is everything that
-does not depend on an input; its value is computed only when a rule asks for it (an index operand, say).
+`Units` carries unit ids. `Weight` carries, for each element, which parameter element it is. `Constant` is everything
+that does not depend on an input; its value is computed only when a rule asks for it (an index operand, say).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -123,17 +123,17 @@ class Constant:
     """
 
     shape: tuple[int, ...]
-    compute: Callable[[], torch.Tensor | None] = field(default=lambda: None)
+    compute: Callable[[], torch.Tensor | None] | None = None
     sources: tuple[str, ...] = ()
     buffer: str | None = None
 
     def reshaped(self, shape: Sequence[int]) -> "Constant":
         """Return the same elements in another shape."""
-        return Constant(tuple(shape), lambda: None, self.sources, self.buffer)
+        return Constant(tuple(shape), None, self.sources, self.buffer)
 
     def value(self) -> torch.Tensor | None:
         """Return the value, or None where it cannot be known."""
-        return self.compute()
+        return self.compute() if self.compute else None
 
 
 Value = Units | Tokens | Weight | Constant

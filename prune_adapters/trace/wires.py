@@ -52,8 +52,7 @@ def block_pattern(sources: np.ndarray, targets: np.ndarray) -> dict:
     >>> block_pattern(np.array([0, 0, 1, 1]), np.array([4, 5, 6, 7]))
     {'groups': 2, 'fan_in': 1, 'fan_out': 2, 'source_start': 0, 'target_start': 4}
     """
-    order = np.lexsort((targets, sources))
-    sources, targets = sources[order], targets[order]
+    sources, targets = _sorted_edges(sources, targets)
     for fan_in, fan_out in _candidates(sources, targets):
         groups = len(sources) // (fan_in * fan_out)
         block = Wiring("", "", groups, fan_in, fan_out, int(sources.min()), int(targets.min()))
@@ -67,6 +66,15 @@ def block_pattern(sources: np.ndarray, targets: np.ndarray) -> dict:
                 "target_start": block.target_start,
             }
     return {"groups": len(sources), "pairs": np.stack([sources, targets]).astype(np.int32)}
+
+
+def _sorted_edges(sources: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct edges by source, then by target."""
+    span = int(targets.max(initial=0)) + 1
+    keys = sources * span + targets
+    if not (keys[1:] > keys[:-1]).all():
+        keys = np.unique(keys)
+    return keys // span, keys % span
 
 
 def _candidates(sources: np.ndarray, targets: np.ndarray) -> Iterator[tuple[int, int]]:

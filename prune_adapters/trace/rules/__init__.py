@@ -1,5 +1,16 @@
 """Rules by operator family; importing this package registers all of them."""
 
-from prune_adapters.trace.rules import attention, conv, elementwise, embedding, joins, linear, norm, products, reduce, views
+from prune_adapters.trace.rules import (
+    attention,
+    conv,
+    elementwise,
+    embedding,
+    joins,
+    linear,
+    norm,
+    products,
+    reduce,
+    views,
+)
 
 __all__ = ["attention", "conv", "elementwise", "embedding", "joins", "linear", "norm", "products", "reduce", "views"]

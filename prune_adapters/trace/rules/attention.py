@@ -4,8 +4,12 @@ A score is a sum of products, so it is zero where no query channel meets a live 
 constant, and the values still flow. Positions are shared: mixing over them keeps the channels of the values.
 """
 
+from dataclasses import replace
+
 import torch
 
+from prune_adapters.trace.acting import act
+from prune_adapters.trace.meeting import meet, mix, reduce
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.rules.linear import matrix_product
 from prune_adapters.trace.values import Constant, Units, Value, Weight
@@ -33,26 +37,30 @@ def _scores(op: Operation, query: Value, key: Value, shape: tuple[int, ...]) -> 
     """Return the ids of the softmax of the scores, None where they do not depend on the input."""
     named = _named(op, ".score", shape)
     if isinstance(query, Units) and isinstance(key, Units):
-        ids = matrix_product(named, query, Units(key.ids.transpose(-1, -2), (*key.shape[:-2], key.shape[-1], key.shape[-2])))
+        ids = matrix_product(
+            named, query, Units(key.ids.transpose(-1, -2), (*key.shape[:-2], key.shape[-1], key.shape[-2]))
+        )
     elif isinstance(query, Units) or isinstance(key, Units):
         units = query if isinstance(query, Units) else key
         for source in (key if isinstance(query, Units) else query).sources:
             op.graph.note_role(source, "constant")
-        ids = op.graph.reduce(units.ids, [-1], named.name)
+        ids = reduce(op.graph, units.ids, [-1], named.name)
     else:
         return None
     bias = op["attn_mask"] if op.has("attn_mask") else None
     actions = [(_at_rank(op, bias, ids.dim()), "shift")] if isinstance(bias, (Weight, Constant)) else []
     if isinstance(bias, Units):
-        ids = op.graph.meet([ids, bias.ids.reshape([1] * (ids.dim() - bias.ids.dim()) + list(bias.ids.shape))], named.name)
-    mixed = op.graph.mix(ids, [-1], named.name)
-    return op.graph.act(mixed, [*actions, (Constant(()), "shift")], named.name)
+        ids = meet(
+            op.graph, [ids, bias.ids.reshape([1] * (ids.dim() - bias.ids.dim()) + list(bias.ids.shape))], named.name
+        )
+    mixed = mix(op.graph, ids, [-1], named.name)
+    return act(op.graph, mixed, [*actions, (Constant(()), "shift")], named.name)
 
 
 def _weighted_values(op: Operation, scores: torch.Tensor | None, shape: tuple[int, ...], value: Value) -> torch.Tensor:
     if isinstance(value, Units):
         if scores is None:
-            return op.graph.reduce(value.ids, [-2], op.name)
+            return reduce(op.graph, value.ids, [-2], op.name)
         return matrix_product(op, Units(scores, shape), value)
     for source in value.sources:
         op.graph.note_role(source, "constant")
@@ -76,6 +84,4 @@ def _repeat_heads(part: Value, heads: int) -> Value:
 
 
 def _named(op: Operation, suffix: str, shape: tuple[int, ...]) -> Operation:
-    from dataclasses import replace
-
     return replace(op, name=op.name + suffix, shapes=(shape,))

@@ -5,11 +5,13 @@ The kernel positions of a channel pair are the taps of one edge.
 
 import torch
 
+from prune_adapters.trace.acting import act
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.rules.linear import layer_name
 from prune_adapters.trace.values import Constant, Units, Value, Weight
+from prune_adapters.trace.weights import connect, slots_of
 
-__all__ = ["convolution"]
+__all__ = ["convolution", "transposed_convolution"]
 
 
 @register_rule("aten.conv1d", "aten.conv2d", "aten.conv3d", "aten.convolution", "aten._convolution")
@@ -31,8 +33,8 @@ def _convolved(op: Operation, order: str) -> Value:
         raise op.error("a convolution whose kernel is computed", "pass unknown='mix', or use a parameter as its weight")
     n_positions = len(weight.shape) - 2
     channel = len(units.shape) - n_positions - 1
-    slots = op.graph.slots(units.ids, channel, units.shape[channel], op.name)
-    ids = op.graph.connect(weight, slots, layer_name(op, weight), order, int(op["groups"]))
+    slots = slots_of(op.graph, units.ids, channel, units.shape[channel], op.name)
+    ids = connect(op.graph, weight, slots, layer_name(op, weight), order, int(op["groups"]))
     ids = ids.reshape([1] * channel + [-1] + [1] * n_positions)
     return op.units(_with_bias(op, ids, bias, channel))
 
@@ -40,7 +42,7 @@ def _convolved(op: Operation, order: str) -> Value:
 def _with_bias(op: Operation, ids: torch.Tensor, bias: object, channel: int) -> torch.Tensor:
     if isinstance(bias, Weight):
         shape = [bias.shape[0] if d == channel else 1 for d in range(ids.dim())]
-        return op.graph.act(ids, [(bias.rearranged([0], shape, op.graph.element_starts), "shift")], op.name)
+        return act(op.graph, ids, [(bias.rearranged([0], shape, op.graph.element_starts), "shift")], op.name)
     if isinstance(bias, Constant):
-        return op.graph.act(ids, [(bias, "shift")], op.name)
+        return act(op.graph, ids, [(bias, "shift")], op.name)
     return ids

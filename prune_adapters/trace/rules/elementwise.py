@@ -6,21 +6,39 @@ differences, maxima and selections are live if any term is.
 
 import torch
 
+from prune_adapters.trace.acting import act
+from prune_adapters.trace.meeting import meet
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 
-__all__ = ["align", "meet_terms", "shifted"]
+__all__ = [
+    "align",
+    "as_units",
+    "at_rank",
+    "clamp",
+    "constants",
+    "copied",
+    "keeps_zero",
+    "lifts_zero",
+    "masked_fill",
+    "meet_terms",
+    "nothing",
+    "power",
+    "prelu",
+    "shifted",
+    "sums",
+]
 
-KEEPS_ZERO = """relu relu6 gelu silu mish tanh hardswish leaky_relu rrelu elu selu celu abs absolute neg negative sign sgn
-sqrt square sin tan asin arcsin atan arctan sinh asinh erf erfinv expm1 log1p hardshrink softshrink tanhshrink softsign
-floor ceil round trunc frac nan_to_num dropout feature_dropout alpha_dropout feature_alpha_dropout native_dropout real
-deg2rad rad2deg relu6_ cumsum contiguous_format glu_jvp identity"""
+KEEPS_ZERO = """relu relu6 gelu silu mish tanh hardswish leaky_relu rrelu elu selu celu abs absolute neg negative sign
+sgn sqrt square sin tan asin arcsin atan arctan sinh asinh erf erfinv expm1 log1p hardshrink softshrink tanhshrink
+softsign floor ceil round trunc frac nan_to_num dropout feature_dropout alpha_dropout feature_alpha_dropout real
+deg2rad rad2deg"""
 
-LIFTS_ZERO = """sigmoid hardsigmoid exp exp2 cos cosh acos softplus log_sigmoid log log2 log10 rsqrt reciprocal erfc logit
-digamma lgamma gt lt ge le eq ne logical_not isnan isinf isfinite bitwise_not special_expit log_sigmoid_forward"""
+LIFTS_ZERO = """sigmoid hardsigmoid exp exp2 cos cosh acos softplus log_sigmoid log log2 log10 rsqrt reciprocal erfc
+logit digamma lgamma gt lt ge le eq ne logical_not isnan isinf isfinite bitwise_not special_expit"""
 
-SUMS = """add sub rsub subtract maximum minimum max.other where lerp atan2 fmod remainder logaddexp hypot
-logical_and logical_or logical_xor bitwise_and bitwise_or"""
+SUMS = """add sub rsub subtract maximum minimum where lerp atan2 fmod remainder logaddexp hypot logical_and logical_or
+logical_xor bitwise_and bitwise_or"""
 
 
 def align(op: Operation, value: Value) -> torch.Tensor:
@@ -40,17 +58,17 @@ def at_rank(op: Operation, value: Weight | Constant) -> Weight | Constant:
 
 def shifted(op: Operation, value: Value) -> Value:
     """Return the operand with its zeros turned into constants."""
-    return op.units(op.graph.act(value.ids, [(Constant(()), "shift")], op.name))
+    return op.units(act(op.graph, value.ids, [(Constant(()), "shift")], op.name))
 
 
 def meet_terms(op: Operation, terms: list[object]) -> Value:
     """Return the sum of units, parameters, constants and numbers."""
     terms = [as_units(op, t) if isinstance(t, Tokens) else t for t in terms]
-    ids = op.graph.meet([align(op, t) for t in terms if isinstance(t, Units)], op.name)
+    ids = meet(op.graph, [align(op, t) for t in terms if isinstance(t, Units)], op.name)
     constants = [(at_rank(op, t), "shift") for t in terms if isinstance(t, (Weight, Constant))]
     if any(isinstance(t, (int, float)) and t for t in terms):
         constants.append((Constant(()), "shift"))
-    return op.units(op.graph.act(ids, constants, op.name) if constants else ids)
+    return op.units(act(op.graph, ids, constants, op.name) if constants else ids)
 
 
 def as_units(op: Operation, tokens: Tokens) -> Units:
@@ -59,7 +77,7 @@ def as_units(op: Operation, tokens: Tokens) -> Units:
     return Units(unit.reshape([1] * len(tokens.shape)), tokens.shape)
 
 
-@register_rule(*(f"aten.{name}" for name in KEEPS_ZERO.split() if not name.endswith("_")))
+@register_rule(*(f"aten.{name}" for name in KEEPS_ZERO.split()))
 def keeps_zero(op: Operation) -> Value:
     """f(0) = 0: the unit goes on."""
     value = op.args[0]
@@ -78,8 +96,8 @@ def prelu(op: Operation) -> Value:
 def lifts_zero(op: Operation) -> Value:
     """f(0) != 0: a zero becomes a constant."""
     operands = [as_units(op, t) if isinstance(t, Tokens) else t for t in op.tensors()]
-    ids = op.graph.meet([align(op, t) for t in operands if isinstance(t, Units)], op.name)
-    return op.units(op.graph.act(ids, [(Constant(()), "shift")], op.name))
+    ids = meet(op.graph, [align(op, t) for t in operands if isinstance(t, Units)], op.name)
+    return op.units(act(op.graph, ids, [(Constant(()), "shift")], op.name))
 
 
 @register_rule("aten.clamp", "aten.clip", "aten.hardtanh", "aten.clamp_min", "aten.clamp_max", "aten.threshold")
@@ -100,7 +118,7 @@ def power(op: Operation) -> Value:
     return lifts_zero(op)
 
 
-@register_rule(*(f"aten.{name}" for name in SUMS.split() if "." not in name))
+@register_rule(*(f"aten.{name}" for name in SUMS.split()))
 def sums(op: Operation) -> Value:
     """Live if any term is live, constant if any is a constant."""
     return meet_terms(op, [*op.args, *(v for k, v in op.kwargs.items() if k != "alpha")])
@@ -114,7 +132,9 @@ def copied(op: Operation) -> Value:
 
 
 @register_rule("aten.fill", "aten.zero", "aten.zeros_like", "aten.ones_like", "aten.full_like", "aten.empty_like")
-@register_rule("aten.new_zeros", "aten.new_ones", "aten.new_full", "aten.new_empty", "aten.rand_like", "aten.randn_like")
+@register_rule(
+    "aten.new_zeros", "aten.new_ones", "aten.new_full", "aten.new_empty", "aten.rand_like", "aten.randn_like"
+)
 def constants(op: Operation) -> Value:
     """Only the shape of the operand counts."""
     return Constant(op.shape)

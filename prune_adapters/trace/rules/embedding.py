@@ -9,8 +9,9 @@ import torch
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.rules.linear import layer_name
 from prune_adapters.trace.values import Constant, Tokens, Value, Weight
+from prune_adapters.trace.weights import connect
 
-__all__ = ["embedding"]
+__all__ = ["embedding", "input_units", "looked_up"]
 
 
 @register_rule("aten.embedding", "aten.embedding_bag", "aten._embedding_bag")
@@ -21,7 +22,7 @@ def embedding(op: Operation) -> Value | tuple[Value, ...]:
         raise op.error("its table or its indices are computed from the input", "pass unknown='mix'")
     units = input_units(op, tokens, table.shape[0])
     turned = table.rearranged([1, 0], table.shape[::-1], op.graph.element_starts)
-    ids = op.graph.connect(turned, units, layer_name(op, table), "oi")
+    ids = connect(op.graph, turned, units, layer_name(op, table), "oi")
     result = op.units(ids.reshape([1] * (len(op.shape) - 1) + [-1]))
     return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import torch
 
+from prune_adapters.trace.acting import act, held
 from prune_adapters.trace.ids import compress
+from prune_adapters.trace.meeting import meet
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import PRESENT, ZERO, Constant, Units, Value, Weight
 
@@ -53,14 +55,14 @@ def _along_positions(parts: list[Value], dim: int) -> bool:
 
 
 def _joined(op: Operation, parts: list[Value]) -> Value:
-    ids = op.graph.meet([p.ids for p in parts if isinstance(p, Units)], op.name)
+    ids = meet(op.graph, [p.ids for p in parts if isinstance(p, Units)], op.name)
     constants = [(p, "shift") for p in parts if isinstance(p, (Weight, Constant))]
-    return op.units(op.graph.act(ids, constants, op.name) if constants else ids)
+    return op.units(act(op.graph, ids, constants, op.name) if constants else ids)
 
 
 def _ids(op: Operation, part: Value) -> torch.Tensor:
     if isinstance(part, Weight):
-        return op.graph.held(part, op.name)
+        return held(op.graph, part, op.name)
     return part.ids if isinstance(part, Units) else torch.full([1] * len(part.shape), PRESENT)
 
 
@@ -78,7 +80,9 @@ def _same_size(parts: list[torch.Tensor], dim: int) -> list[torch.Tensor]:
     return [p.expand([p.shape[d] if d == dim else sizes[d] for d in range(p.dim())]) for p in parts]
 
 
-@register_rule("aten.constant_pad_nd", "aten.pad", "aten.reflection_pad1d", "aten.reflection_pad2d", "aten.replication_pad2d")
+@register_rule(
+    "aten.constant_pad_nd", "aten.pad", "aten.reflection_pad1d", "aten.reflection_pad2d", "aten.replication_pad2d"
+)
 def pad(op: Operation) -> Value:
     """Pad positions (units stay) or channels (the new ones are zero, or a constant)."""
     units, widths = op.args[0], op["pad"] if op.has("pad") else op["padding"]
@@ -91,5 +95,4 @@ def pad(op: Operation) -> Value:
         if op.has("mode") and op["mode"] != "constant":
             raise op.error("padding of channels that is not constant", "pad positions only, or pass unknown='mix'")
         return op.units(compress(torch.constant_pad_nd(units.ids.expand(sizes), widths, fill)))
-    return op.units(op.graph.act(units.ids, [(Constant(()), "shift")], op.name) if value else units.ids)
-
+    return op.units(act(op.graph, units.ids, [(Constant(()), "shift")], op.name) if value else units.ids)

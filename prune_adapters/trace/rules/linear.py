@@ -6,11 +6,14 @@ import numpy as np
 import torch
 
 from netgraph import Wiring
+from prune_adapters.trace.acting import act
 from prune_adapters.trace.ids import unique_rows
+from prune_adapters.trace.meeting import combine, meet, reduce
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import PRESENT, Constant, Units, Value, Weight
+from prune_adapters.trace.weights import connect
 
-__all__ = ["contract", "matrix_product"]
+__all__ = ["contract", "einsum", "layer_name", "matrix_multiply", "matrix_product"]
 
 MOST_PRODUCTS = 4_000_000
 """Pairs of units up to which a product of activations is followed pair by pair."""
@@ -39,12 +42,16 @@ def contract(op: Operation, units: Units, weight: Weight, dims: Sequence[int], n
     on_positions = all(units.ids.shape[d] == 1 for d in dims) and any(units.ids.shape[d] > 1 for d in others)
     if on_positions and weight.shape[1] > 1:
         return _mixed_positions(op, units.ids, weight, name)
-    if op.options.positions == "split" and dims == [units.ids.dim() - 1] and any(units.ids.shape[d] > 1 for d in others):
+    if (
+        op.options.positions == "split"
+        and dims == [units.ids.dim() - 1]
+        and any(units.ids.shape[d] > 1 for d in others)
+    ):
         return _split_positions(op, units, weight, name)
     rows = units.ids.permute(*dims, *others)
     sizes = [units.shape[d] for d in dims]
-    slots = op.graph.reduce(rows, range(len(dims), rows.dim()), name + ".slots", keepdim=False) if others else rows
-    return op.graph.connect(weight, slots.expand(sizes).reshape(-1), name, "oi")
+    slots = reduce(op.graph, rows, range(len(dims), rows.dim()), name + ".slots", keepdim=False) if others else rows
+    return connect(op.graph, weight, slots.expand(sizes).reshape(-1), name, "oi")
 
 
 def _split_positions(op: Operation, units: Units, weight: Weight, name: str) -> torch.Tensor:
@@ -52,7 +59,7 @@ def _split_positions(op: Operation, units: Units, weight: Weight, name: str) -> 
     sizes = units.ids.shape[:-1]
     kinds, which = unique_rows(units.ids.reshape(sizes.numel(), -1))
     slots = kinds.expand(len(kinds), units.shape[-1])
-    targets = torch.stack([op.graph.connect(weight, kind, name, "oi") for kind in slots])
+    targets = torch.stack([connect(op.graph, weight, kind, name, "oi") for kind in slots])
     return targets[which].reshape(*sizes, -1)
 
 
@@ -63,14 +70,14 @@ def _mixed_positions(op: Operation, ids: torch.Tensor, weight: Weight, name: str
     """
     graph = op.graph
     distinct = torch.unique(ids[ids >= 0])
-    positions = graph.combine(distinct.reshape(1, -1), name + ".source") if len(distinct) > 1 else distinct
+    positions = combine(graph, distinct.reshape(1, -1), name + ".source") if len(distinct) > 1 else distinct
     slots = graph.new_layer(name + ".positions", weight.shape[1])
     source = graph.layer_at(int(positions[0]))
     start = int(positions[0]) - graph.layers[source].start
     graph.layers[-1].incoming.append(Wiring(str(source), str(len(graph.layers) - 1), 1, 1, weight.shape[1], start))
-    mixed = graph.connect(weight, slots, name, "oi")
-    anywhere = graph.reduce(mixed.reshape(1, -1), [1], name + ".any").reshape([1] * ids.dim())
-    return graph.meet([ids, anywhere.expand(ids.shape)], name + ".mixed", product=True)
+    mixed = connect(graph, weight, slots, name, "oi")
+    anywhere = reduce(graph, mixed.reshape(1, -1), [1], name + ".any").reshape([1] * ids.dim())
+    return meet(graph, [ids, anywhere.expand(ids.shape)], name + ".mixed", product=True)
 
 
 def _bias(op: Operation, ids: torch.Tensor, bias: object) -> torch.Tensor:
@@ -78,12 +85,14 @@ def _bias(op: Operation, ids: torch.Tensor, bias: object) -> torch.Tensor:
     if not isinstance(bias, (Weight, Constant)):
         return ids
     shape = [1] * (ids.dim() - len(bias.shape)) + list(bias.shape)
-    at_rank = bias if isinstance(bias, Constant) else bias.rearranged(range(len(bias.shape)), shape, op.graph.element_starts)
-    return op.graph.act(ids, [(at_rank, "shift")], op.name)
+    at_rank = (
+        bias if isinstance(bias, Constant) else bias.rearranged(range(len(bias.shape)), shape, op.graph.element_starts)
+    )
+    return act(op.graph, ids, [(at_rank, "shift")], op.name)
 
 
 def layer_name(op: Operation, weight: Weight) -> str:
-    """Return the name of the layer that a parameter feeds: the module, or the parameter where the module holds several."""
+    """Return the name of the layer that a parameter feeds: its module, or the parameter if there are several."""
     parameter = weight.sources[0] if weight.sources else op.name
     owner, _, leaf = parameter.rpartition(".")
     return owner if leaf == "weight" and owner else parameter.removesuffix("_weight").removesuffix(".weight")
@@ -105,7 +114,9 @@ def matrix_multiply(op: Operation) -> Value:
         left, right = op.args[:2]
     ids = matrix_product(op, left, right)
     if isinstance(bias, Units):
-        return op.units(op.graph.meet([ids, bias.ids.reshape([1] * (ids.dim() - bias.ids.dim()) + list(bias.ids.shape))], op.name))
+        return op.units(
+            meet(op.graph, [ids, bias.ids.reshape([1] * (ids.dim() - bias.ids.dim()) + list(bias.ids.shape))], op.name)
+        )
     return op.units(_bias(op, ids, bias))
 
 
@@ -117,14 +128,18 @@ def matrix_product(op: Operation, left: Value, right: Value) -> torch.Tensor:
         flipped = Units(_matrix(right.ids).transpose(-1, -2), _swapped(right.shape))
         turned = left.rearranged(_swap_last(len(left.shape)), _swapped(left.shape), op.graph.element_starts)
         ids = _times_weight(op, flipped, turned, rank=max(len(op.shape), 2))
-        return ids.transpose(-1, -2) if len(op.shape) > 1 and len(right.shape) > 1 else ids.reshape([1] * (len(op.shape) - 1) + [-1])
+        return (
+            ids.transpose(-1, -2)
+            if len(op.shape) > 1 and len(right.shape) > 1
+            else ids.reshape([1] * (len(op.shape) - 1) + [-1])
+        )
     if isinstance(left, Units) and isinstance(right, Units):
         return _product_of_units(op, left, right)
     units, dim = (left, -1) if isinstance(left, Units) else (right, -2 if len(right.shape) > 1 else -1)
     other = right if isinstance(left, Units) else left
     for source in other.sources:
         op.graph.note_role(source, "gate")
-    reduced = op.graph.reduce(units.ids, [dim], op.name, keepdim=True)
+    reduced = reduce(op.graph, units.ids, [dim], op.name, keepdim=True)
     rank = len(op.shape)
     flat = reduced if reduced.dim() <= rank else reduced.squeeze(dim)
     return flat.reshape([1] * (rank - flat.dim()) + list(flat.shape))
@@ -136,7 +151,9 @@ def _times_weight(op: Operation, units: Units, weight: Weight, rank: int | None 
         return _times_batched_weight(op, units, weight, rank)
     name = layer_name(op, weight)
     columns = weight.shape[1] if len(weight.shape) == 2 else 1
-    turned = weight.rearranged([1, 0] if len(weight.shape) == 2 else [0], [columns, weight.shape[0]], op.graph.element_starts)
+    turned = weight.rearranged(
+        [1, 0] if len(weight.shape) == 2 else [0], [columns, weight.shape[0]], op.graph.element_starts
+    )
     ids = contract(op, units, turned, [units.ids.dim() - 1], name)
     if ids.dim() == 1:
         return ids.reshape([1] * (rank - 1) + [-1]) if len(weight.shape) == 2 else ids.reshape([1] * rank)
@@ -148,13 +165,17 @@ def _times_batched_weight(op: Operation, units: Units, weight: Weight, rank: int
     batch, (sources, targets) = list(weight.shape[:-2]), weight.shape[-2:]
     groups = int(np.prod(batch))
     axes = range(len(batch))
-    turned = weight.rearranged([*axes, len(batch) + 1, len(batch)], [groups * targets, sources], op.graph.element_starts)
+    turned = weight.rearranged(
+        [*axes, len(batch) + 1, len(batch)], [groups * targets, sources], op.graph.element_starts
+    )
     lead = units.ids.dim() - 2
     ids = units.ids.reshape([1] * max(len(batch) - lead, 0) + list(units.ids.shape))
     keep = [ids.dim() - 2 - len(batch) + i for i in axes] + [ids.dim() - 1]
     others = [d for d in range(ids.dim()) if d not in keep]
-    slots = op.graph.reduce(ids.permute(*keep, *others), range(len(keep), ids.dim()), op.name + ".slots", keepdim=False)
-    new = op.graph.connect(turned, slots.expand([*batch, sources]).reshape(-1), layer_name(op, weight), "oi", groups)
+    slots = reduce(
+        op.graph, ids.permute(*keep, *others), range(len(keep), ids.dim()), op.name + ".slots", keepdim=False
+    )
+    new = connect(op.graph, turned, slots.expand([*batch, sources]).reshape(-1), layer_name(op, weight), "oi", groups)
     return new.reshape([1] * (rank - len(batch) - 2) + [*batch, 1, targets])
 
 
@@ -166,9 +187,9 @@ def _product_of_units(op: Operation, left: Units, right: Units) -> torch.Tensor:
     a, b = a.unsqueeze(-1), b.unsqueeze(-3)
     size = int(np.prod(torch.broadcast_shapes(a.shape, b.shape), dtype=np.int64))
     if size > MOST_PRODUCTS:
-        a, b = op.graph.reduce(a, [-2], op.name + ".left"), op.graph.reduce(b, [-2], op.name + ".right")
-    products = op.graph.meet([a, b], op.name + ".product", product=True)
-    ids = op.graph.reduce(products, [-2], op.name, keepdim=False)
+        a, b = reduce(op.graph, a, [-2], op.name + ".left"), reduce(op.graph, b, [-2], op.name + ".right")
+    products = meet(op.graph, [a, b], op.name + ".product", product=True)
+    ids = reduce(op.graph, products, [-2], op.name, keepdim=False)
     if len(left.shape) == 1:
         ids = ids.squeeze(-2)
     if len(right.shape) == 1:
@@ -196,17 +217,20 @@ def einsum(op: Operation) -> Value:
     equation, operands = op.args[0].replace(" ", ""), list(op.args[1])
     inputs, _, result = equation.partition("->")
     labels = inputs.split(",")
-    if "." in equation or len(operands) > 2 or not result and "->" not in equation:
+    if "." in equation or len(operands) > 2 or (not result and "->" not in equation):
         raise op.error(f"equation {equation!r} is not followed", "write it as matmul with explicit output labels")
     if len(operands) == 2 and isinstance(operands[0], Weight):
         operands, labels = operands[::-1], labels[::-1]
     if len(operands) == 2 and isinstance(operands[1], Weight):
         return _einsum_weight(op, operands, labels, result)
-    spread = [_spread(u.ids if isinstance(u, Units) else torch.full([1] * len(u.shape), PRESENT), own, labels) for u, own in zip(operands, labels, strict=True)]
+    spread = [
+        _spread(u.ids if isinstance(u, Units) else torch.full([1] * len(u.shape), PRESENT), own, labels)
+        for u, own in zip(operands, labels, strict=True)
+    ]
     every = _all_labels(labels)
-    ids = op.graph.meet(spread, op.name + ".product", product=True) if len(spread) > 1 else spread[0]
+    ids = meet(op.graph, spread, op.name + ".product", product=True) if len(spread) > 1 else spread[0]
     summed = [i for i, label in enumerate(every) if label not in result]
-    ids = op.graph.reduce(ids, summed, op.name, keepdim=False) if summed else ids
+    ids = reduce(op.graph, ids, summed, op.name, keepdim=False) if summed else ids
     left = [label for label in every if label in result]
     return op.units(ids.permute([left.index(label) for label in result]))
 
@@ -231,7 +255,7 @@ def _einsum_weight(op: Operation, operands: list, labels: list[str], result: str
     made = [label for label in theirs if label not in own]
     if set(theirs) - set(summed) - set(made):
         raise op.error("a parameter shares kept labels with the activation", "write it as a batched matmul")
-    size = {label: n for label, n in zip(theirs, weight.shape, strict=True)}
+    size = dict(zip(theirs, weight.shape, strict=True))
     order = [theirs.index(label) for label in (*made, *summed)]
     rows = int(np.prod([size[label] for label in made], dtype=np.int64))
     turned = weight.rearranged(order, [rows, -1], op.graph.element_starts)

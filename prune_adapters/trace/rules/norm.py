@@ -1,16 +1,18 @@
 """Normalisations.
 
 Batch norm and instance norm follow the channel. Layer norm and group norm mix: each output depends on all units of its
-group (following the channel there calls weights dead whose gradient is not zero). ``norm="through"`` follows the channel
-everywhere, as the literature does, and must not be used for removal.
+group (following the channel there calls weights dead whose gradient is not zero). ``norm="through"`` follows the
+channel everywhere, as the literature does, and must not be used for removal.
 """
 
 import torch
 
+from prune_adapters.trace.acting import act
+from prune_adapters.trace.meeting import mix
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import Constant, Units, Value, Weight
 
-__all__ = ["affine"]
+__all__ = ["affine", "batch_norm", "group_norm", "instance_norm", "layer_norm", "normalize"]
 
 
 def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None = None) -> torch.Tensor:
@@ -26,10 +28,12 @@ def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None
             actions.append((value.rearranged(range(len(value.shape)), shape, op.graph.element_starts), role))
         elif isinstance(value, Constant):
             actions.append((value, role))
-    return op.graph.act(ids, actions, op.name) if actions else ids
+    return act(op.graph, ids, actions, op.name) if actions else ids
 
 
-@register_rule("aten.batch_norm", "aten.native_batch_norm", "aten._native_batch_norm_legit_no_training", "aten.cudnn_batch_norm")
+@register_rule(
+    "aten.batch_norm", "aten.native_batch_norm", "aten._native_batch_norm_legit_no_training", "aten.cudnn_batch_norm"
+)
 def batch_norm(op: Operation) -> Value | tuple[Value, ...]:
     """Follows the channel; the running mean makes a constant."""
     units = op["input"]
@@ -48,7 +52,7 @@ def layer_norm(op: Operation) -> Value | tuple[Value, ...]:
     """Mixes the normalised dimensions."""
     units = op["input"]
     dims = list(range(units.ids.dim() - len(op["normalized_shape"]), units.ids.dim()))
-    ids = units.ids if op.options.norm == "through" else op.graph.mix(units.ids, dims, op.name)
+    ids = units.ids if op.options.norm == "through" else mix(op.graph, units.ids, dims, op.name)
     return _first_of(op, affine(op, ids, dims))
 
 
@@ -60,7 +64,7 @@ def group_norm(op: Operation) -> Value | tuple[Value, ...]:
     channels, ids = units.shape[1], units.ids
     if op.options.norm != "through" and ids.shape[1] > 1:
         grouped = ids.reshape([ids.shape[0], groups, channels // groups, *ids.shape[2:]])
-        ids = op.graph.mix(grouped, range(2, grouped.dim()), op.name).reshape(ids.shape)
+        ids = mix(op.graph, grouped, range(2, grouped.dim()), op.name).reshape(ids.shape)
     return _first_of(op, affine(op, ids, [1]))
 
 
@@ -74,4 +78,4 @@ def _first_of(op: Operation, ids: torch.Tensor) -> Value | tuple[Value, ...]:
 def normalize(op: Operation) -> Value:
     """Divided by a norm over one dimension: never zero where the unit is not."""
     units: Units = op.args[0]
-    return op.units(op.graph.mix(units.ids, [op["dim"]], op.name))
+    return op.units(mix(op.graph, units.ids, [op["dim"]], op.name))

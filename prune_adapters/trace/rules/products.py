@@ -3,11 +3,13 @@
 A product is zero if any factor is; a parameter as a factor is a per-unit gate, a constant changes nothing.
 """
 
+from prune_adapters.trace.acting import act
+from prune_adapters.trace.meeting import meet
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.rules.elementwise import align, as_units, at_rank, meet_terms, shifted
 from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 
-__all__ = ["meet_factors"]
+__all__ = ["add_product", "gated", "meet_factors", "product", "quotient"]
 
 
 def meet_factors(op: Operation, factors: list[object]) -> Value:
@@ -15,9 +17,9 @@ def meet_factors(op: Operation, factors: list[object]) -> Value:
     if any(isinstance(f, (int, float)) and f == 0 for f in factors):
         return Constant(op.shape)
     factors = [as_units(op, f) if isinstance(f, Tokens) else f for f in factors]
-    ids = op.graph.meet([align(op, f) for f in factors if isinstance(f, Units)], op.name, product=True)
+    ids = meet(op.graph, [align(op, f) for f in factors if isinstance(f, Units)], op.name, product=True)
     gates = [(at_rank(op, f), "gate") for f in factors if isinstance(f, (Weight, Constant))]
-    return op.units(op.graph.act(ids, gates, op.name) if gates else ids)
+    return op.units(act(op.graph, ids, gates, op.name) if gates else ids)
 
 
 @register_rule("aten.mul", "aten.multiply")
@@ -48,7 +50,9 @@ def add_product(op: Operation) -> Value:
 def gated(op: Operation) -> Value:
     """One half times the sigmoid of the other."""
     whole, dim = op.args[0], op["dim"] % len(op.args[0].shape)
-    full = whole.ids.expand([n if d == dim else s for d, (n, s) in enumerate(zip(whole.shape, whole.ids.shape, strict=True))])
+    full = whole.ids.expand(
+        [n if d == dim else s for d, (n, s) in enumerate(zip(whole.shape, whole.ids.shape, strict=True))]
+    )
     half, gate = full.chunk(2, dim)
-    opened = op.graph.act(gate, [(Constant(()), "shift")], op.name + ".gate")
-    return op.units(op.graph.meet([half, opened], op.name, product=True))
+    opened = act(op.graph, gate, [(Constant(()), "shift")], op.name + ".gate")
+    return op.units(meet(op.graph, [half, opened], op.name, product=True))

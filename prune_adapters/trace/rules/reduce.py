@@ -1,18 +1,21 @@
 """Pooling, resampling, reductions and softmax.
 
-Over positions the unit goes on. Over units they meet: in a sum for means and maxima, in a mix for softmax, whose zero is
-a constant.
+Over positions the unit goes on. Over units they meet: in a sum for means and maxima, in a mix for softmax, whose zero
+is a constant.
 """
 
+from prune_adapters.trace.acting import act
+from prune_adapters.trace.meeting import mix, reduce
 from prune_adapters.trace.registry import Operation, register_rule
-from prune_adapters.trace.rules.elementwise import as_units
+from prune_adapters.trace.rules.elementwise import as_units, meet_terms
 from prune_adapters.trace.values import Constant, Tokens, Units, Value
 
-__all__ = ["softmax"]
+__all__ = ["pool", "reduction", "resample", "running", "softmax"]
 
 POOLS = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
-adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d
-max_pool2d_with_indices max_pool3d_with_indices max_pool1d_with_indices mkldnn_max_pool2d lp_pool2d fractional_max_pool2d"""
+adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d _adaptive_avg_pool2d
+_adaptive_avg_pool3d max_pool2d_with_indices max_pool3d_with_indices max_pool1d_with_indices mkldnn_max_pool2d
+lp_pool2d fractional_max_pool2d"""
 
 RESAMPLERS = """upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d
 upsample_trilinear3d upsample_bicubic2d _upsample_nearest_exact2d _upsample_bilinear2d_aa"""
@@ -32,7 +35,7 @@ def _positions(op: Operation, units: Units) -> range:
 def pool(op: Operation) -> Value | tuple[Value, ...]:
     """Over positions: the channel goes on."""
     units = op.args[0]
-    result = op.units(op.graph.reduce(units.ids, _positions(op, units), op.name))
+    result = op.units(reduce(op.graph, units.ids, _positions(op, units), op.name))
     return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
 
 
@@ -40,23 +43,30 @@ def pool(op: Operation) -> Value | tuple[Value, ...]:
 def resample(op: Operation) -> Value:
     """Over positions: the channel goes on."""
     units = op.args[0]
-    return op.units(op.graph.reduce(units.ids, range(2, len(op.shape)), op.name))
+    return op.units(reduce(op.graph, units.ids, range(2, len(op.shape)), op.name))
 
 
 @register_rule(*(f"aten.{name}" for name in REDUCTIONS.split()))
 def reduction(op: Operation) -> Value | tuple[Value, ...]:
     """The units that differ along the reduced dimensions meet; two tensors meet element by element."""
     if len(op.args) > 1 and isinstance(op.args[1], (Units, Tokens)):
-        from prune_adapters.trace.rules.elementwise import meet_terms
-
         return meet_terms(op, list(op.args[:2]))
     units = as_units(op, op.args[0]) if isinstance(op.args[0], Tokens) else op.args[0]
     dims = op["dim"] if op.has("dim") else None
     dims = [dims] if isinstance(dims, int) else list(dims or range(units.ids.dim()))
     keepdim = len(op.shape) == units.ids.dim() and bool(op.shape) and (not op.has("keepdim") or bool(op["keepdim"]))
-    ids = op.graph.reduce(units.ids, dims, op.name, keepdim=keepdim)
+    ids = reduce(op.graph, units.ids, dims, op.name, keepdim=keepdim)
     if op.packet.rsplit(".", 1)[1] in ("logsumexp", "prod", "all"):
-        ids = op.graph.act(ids, [(Constant(()), "shift")], op.name)
+        ids = act(op.graph, ids, [(Constant(()), "shift")], op.name)
+    return tuple(op.units(ids, shape) for shape in op.shapes)
+
+
+@register_rule("aten.cumsum", "aten.cumprod", "aten.logcumsumexp", "aten.cummax", "aten.cummin")
+def running(op: Operation) -> Value | tuple[Value, ...]:
+    """Each element depends on those before it along the dimension."""
+    ids = mix(op.graph, op.args[0].ids, [op["dim"]], op.name)
+    if op.packet in ("aten.cumprod", "aten.logcumsumexp"):
+        ids = act(op.graph, ids, [(Constant(()), "shift")], op.name)
     return tuple(op.units(ids, shape) for shape in op.shapes)
 
 
@@ -65,5 +75,5 @@ def reduction(op: Operation) -> Value | tuple[Value, ...]:
 def softmax(op: Operation) -> Value:
     """Every output depends on every input along the dimension; softmax of zeros is a constant."""
     units = op.args[0]
-    ids = op.graph.mix(units.ids, [op["dim"]], op.name)
-    return op.units(op.graph.act(ids, [(Constant(()), "shift")], op.name))
+    ids = mix(op.graph, units.ids, [op["dim"]], op.name)
+    return op.units(act(op.graph, ids, [(Constant(()), "shift")], op.name))

@@ -9,7 +9,7 @@ from prune_adapters.trace.ids import compress
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import Constant, Tokens, Units, Value
 
-__all__ = ["moves"]
+__all__ = ["expand", "indexed", "moves", "reshape", "roll", "same_operator", "unmoved"]
 
 Move = Callable[[Operation, torch.Tensor], "torch.Tensor | tuple[torch.Tensor, ...]"]
 
@@ -55,10 +55,49 @@ def expand(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
 
 
 @moves(
-    *"permute transpose t numpy_T mT adjoint flatten unflatten squeeze unsqueeze select slice narrow flip unbind split".split(),
-    *"split_with_sizes chunk tensor_split hsplit vsplit repeat tile movedim moveaxis swapaxes swapdims".split(),
-    *"pixel_shuffle pixel_unshuffle channel_shuffle repeat_interleave unfold diagonal rot90 tril triu".split(),
-    *"select_copy slice_copy unsafe_split unsafe_chunk as_strided".split(),
+    *[
+        "permute",
+        "transpose",
+        "t",
+        "numpy_T",
+        "mT",
+        "adjoint",
+        "flatten",
+        "unflatten",
+        "squeeze",
+        "unsqueeze",
+        "select",
+        "slice",
+        "narrow",
+        "flip",
+        "unbind",
+        "split",
+    ],
+    *[
+        "split_with_sizes",
+        "chunk",
+        "tensor_split",
+        "hsplit",
+        "vsplit",
+        "repeat",
+        "tile",
+        "movedim",
+        "moveaxis",
+        "swapaxes",
+        "swapdims",
+    ],
+    *[
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "channel_shuffle",
+        "repeat_interleave",
+        "unfold",
+        "diagonal",
+        "rot90",
+        "tril",
+        "triu",
+    ],
+    *["select_copy", "slice_copy", "unsafe_split", "unsafe_chunk", "as_strided"],
 )
 def same_operator(op: Operation, tensor: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
     """The operator itself, on the ids."""
@@ -71,7 +110,20 @@ def indexed(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
     return op.target(tensor.contiguous(), *_known(op, op.args[1:]), **_known(op, op.kwargs))
 
 
-@moves("clone", "contiguous", "alias", "detach", "lift_fresh_copy", "positive", "to", "_to_copy", "type_as", "float", "double", "half")
+@moves(
+    "clone",
+    "contiguous",
+    "alias",
+    "detach",
+    "lift_fresh_copy",
+    "positive",
+    "to",
+    "_to_copy",
+    "type_as",
+    "float",
+    "double",
+    "half",
+)
 def unmoved(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
     """The elements stay where they are."""
     return tensor
@@ -93,10 +145,14 @@ def _known(op: Operation, part: object) -> object:
         if isinstance(item, Constant):
             known = item.value()
             if known is None:
-                raise op.error("its index is computed from parameters", "pass unknown='mix', or make the index a buffer")
+                raise op.error(
+                    "its index is computed from parameters", "pass unknown='mix', or make the index a buffer"
+                )
             return known
         if isinstance(item, Value):
-            raise op.error("its index depends on the input", "pass unknown='mix' to let every output depend on every input")
+            raise op.error(
+                "its index depends on the input", "pass unknown='mix' to let every output depend on every input"
+            )
         return item
 
     return tree_map(value, part)
