@@ -161,6 +161,18 @@ def test_nothing_with_a_gradient_is_called_dead(name):
         assert not any(unsound.values()), unsound
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_following_the_example_finds_the_same_edges(name):
+    """Two ways of capture, export and running, under one set of rules."""
+    model, _, exported = traced(name)
+    followed = traced(name, follow="example")[2]
+    masks = masks_of(model, 0.1, 1)
+    for clear in (ng.trim, ng.drop_dead):
+        found, expected = (pa.to_masks(clear(masked(graph, masks))) for graph in (followed, exported))
+
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", ["mlp", "resnet20_a", "se_resnet", "shufflenet_v2"])
 def test_the_public_path_from_masks_to_the_consistent_mask(name):
     model, inputs, graph = traced(name)

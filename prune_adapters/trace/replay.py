@@ -158,9 +158,9 @@ def _computed(op: Operation) -> tuple | None:
 def _still_a_weight(op: Operation, tensors: list[Value]) -> tuple[Value, ...] | None:
     """Return the moved (or scaled) parameter, or None if it became something else."""
     first = op.args[0] if op.args else None
-    if op.packet == "aten._weight_norm":
+    if op.packet in ("aten._weight_norm", "aten._weight_norm_interface"):
         op.graph.note_role(op["g"].name, "gate")
-        return (op["v"],)
+        return (op["v"], *(Constant(shape, sources=op["g"].sources) for shape in op.shapes[1:]))
     if op.packet.removesuffix("_") in KEEPS_ZEROS:
         return _scaled(op, tensors)
     rule = find_rule(op.target)
