@@ -62,7 +62,8 @@ def group_norm(op: Operation) -> Value | tuple[Value, ...]:
     channels, ids = units.shape[1], units.ids
     if op.options.norm != "through" and ids.shape[1] > 1:
         grouped = ids.reshape([ids.shape[0], groups, channels // groups, *ids.shape[2:]])
-        ids = mix(op.graph, grouped, range(2, grouped.dim()), op.name).reshape(ids.shape)
+        mixed = mix(op.graph, grouped, range(2, grouped.dim()), op.name)
+        ids = mixed.expand(grouped.shape).reshape(ids.shape)
     return _first_of(op, affine(op, ids, [1]))
 
 
