@@ -22,7 +22,7 @@ import netgraph as ng
 import prune_adapters as pa
 from agreement import compared, masked
 from networks import CASES, edge_names
-from oracle import random_masks, true_gradients, value_classes
+from oracle import CONSTANT, LIVE, input_gradient, random_masks, true_gradients, value_classes
 
 PIXELS = "the four pixels that one channel becomes share a unit in the next convolution"
 CLASS_TOKEN = "the class token shares its units with the patches; exact with positions='split'"
@@ -128,6 +128,26 @@ def test_units_have_the_classes_that_random_biases_show(name):
             assert (name, "classes") in WIDER or (found == shown[path]).all(), path
 
 
+@pytest.mark.parametrize(
+    ("name", "layer", "module", "density"),
+    [
+        ("mlp", "layers.1", "layers.1", 0.05),
+        ("vgg_bn", "features.8", "features.9", 0.01),
+        ("resnet20_a", "stem.0", "stem.1", 0.05),
+    ],
+)
+def test_constant_units_have_a_value_and_no_jacobian(name, layer, module, density):
+    """`module` gives the values of the units of `layer`: the layer itself, or the norm behind it."""
+    model, inputs, graph = traced(name)
+    masks = masks_of(model, density, 0)
+    found = masked(graph, masks)
+    classes = ng.unit_classes(found)[found.slices[layer]].tolist()
+
+    assert set(classes) == {CONSTANT, LIVE}
+    for channel, expected in enumerate(classes):
+        assert input_gradient(model, inputs, masks, module, channel) == (expected == LIVE, True), channel
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_with_a_gradient_is_called_dead(name):
     """With the weights, biases and paddings that the network really has: no positive copy, any sign."""
@@ -139,6 +159,18 @@ def test_nothing_with_a_gradient_is_called_dead(name):
 
         unsound = {n: int((g.ne(0) & masks[n] & ~found[n]).sum()) for n, g in gradients.items()}
         assert not any(unsound.values()), unsound
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_following_the_example_finds_the_same_edges(name):
+    """Two ways of capture, export and running, under one set of rules."""
+    model, _, exported = traced(name)
+    followed = traced(name, follow="example")[2]
+    masks = masks_of(model, 0.1, 1)
+    for clear in (ng.trim, ng.drop_dead):
+        found, expected = (pa.to_masks(clear(masked(graph, masks))) for graph in (followed, exported))
+
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", ["mlp", "resnet20_a", "se_resnet", "shufflenet_v2"])

@@ -140,6 +140,7 @@ void choose(const std::string& name) {
 }  // namespace netgraph
 
 NB_MODULE(_native, module) {
+    nb::set_leak_warnings(false);  // a graph in a module global, and its plan, live until the interpreter ends
     using namespace netgraph;
     using namespace nb::literals;
     module.doc() = "Graph kernels of netgraph.";
