@@ -38,7 +38,11 @@ def changed_at_random(reach, graph, seed, rounds=12, sizes=(0, 1, 5, None)):
         size = graph.parameters[name].size
         batch = sizes[rng.integers(len(sizes))]
         elements = rng.integers(0, size, max(size // 2, 1) if batch is None else batch)
-        (reach.insert if number % 3 == 1 else reach.delete)(name, elements)
+        if number % 3 == 1:
+            reach.insert(name, elements)
+        else:
+            kept = np.flatnonzero(reach.graph().masks()[name])
+            reach.delete(name, kept[elements % kept.size] if kept.size and number % 2 else elements)
         assert_equals_sweep(reach)
 
 
