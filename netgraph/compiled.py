@@ -22,7 +22,7 @@ else:
 
 __all__ = ["CompiledPlan", "plan_of", "restrict", "sweep", "sweep_weights"]
 
-READABLE = tuple(np.dtype(name) for name in ("float64", "float32", "float16", "uint16", "uint8", "bool"))
+READABLE = frozenset(np.dtype(name) for name in ("float64", "float32", "float16", "uint16", "uint8", "bool"))
 """Dtypes that the kernels read; uint16 holds bfloat16."""
 
 PLAN = "_compiled_plan"
@@ -124,7 +124,7 @@ def _readable(array: np.ndarray) -> np.ndarray:
         array = array if array.dtype in READABLE or array.dtype.kind == "f" else array != 0
     if array.dtype not in READABLE:  # a float format of its own: only whether a value is zero or NaN matters
         array = np.where(np.isnan(array), np.nan, array != 0)
-    return np.ascontiguousarray(array).reshape(-1)
+    return array.ravel()
 
 
 def _values(c: Connection, part: slice | None, weights: Mapping[str, np.ndarray]) -> np.ndarray | None:
