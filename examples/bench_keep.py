@@ -2,53 +2,40 @@
 
     python examples/bench_keep.py
 
-The steps of all variants run in turn, so that a slow moment of the machine meets them alike; medians are compared.
-Because they still scatter by more than `keep_masks` costs, what it does is also timed by itself inside these steps.
+Beside `keep_masks` run the loop that many write by hand and ``torch.nn.utils.prune``. Whole steps scatter by more than
+`keep_masks` costs, so what it does is also timed by itself inside these steps; that figure is held to the target.
 """
 
-import argparse
 import copy
-import platform
 import time
 from collections.abc import Callable
-from statistics import median, quantiles
+from statistics import median
 
 import torch
 from torch import nn
 from torch.nn.utils import prune
 
 import prune_adapters as pa
+from benchmark import Case, Row, arguments, measure, report, versions
 from networks import resnet20
 
-Step = Callable[[], object]
 Masks = dict[str, torch.Tensor]
 Optimize = Callable[[nn.Module], torch.optim.Optimizer]
 OPTIMIZERS: dict[str, Optimize] = {
-    "SGD, momentum": lambda model: torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4),
+    "SGD": lambda model: torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4),
     "AdamW": lambda model: torch.optim.AdamW(model.parameters()),
 }
 
-IN_HOOK: list[float] = []
-"""Seconds that `keep_masks` took after each step."""
 
-
-def training_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor) -> Step:
-    """Return the function that trains on one batch."""
-
-    def step() -> None:
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()
-        optimizer.step()
-
-    return step
+def dense(model: nn.Module, masks: Masks, optimize: Optimize) -> torch.optim.Optimizer:
+    """Prepare the model without masks."""
+    return optimize(model)
 
 
 def kept(model: nn.Module, masks: Masks, optimize: Optimize) -> torch.optim.Optimizer:
-    """Prepare the model with `apply_masks` and `keep_masks`; hooks run in order, so a clock fits around ours."""
+    """Prepare the model with `apply_masks` and `keep_masks`."""
     optimizer = optimize(pa.apply_masks(model, masks))
-    optimizer.register_step_post_hook(lambda *_: IN_HOOK.append(-time.perf_counter()))
     pa.keep_masks(model, optimizer)
-    optimizer.register_step_post_hook(lambda *_: IN_HOOK.append(IN_HOOK.pop() + time.perf_counter()))
     return optimizer
 
 
@@ -74,56 +61,73 @@ def torch_prune(model: nn.Module, masks: Masks, optimize: Optimize) -> torch.opt
     return optimize(model)
 
 
-def dense(model: nn.Module, masks: Masks, optimize: Optimize) -> torch.optim.Optimizer:
-    """Prepare the model without masks."""
-    return optimize(model)
-
-
 VARIANTS = {"dense": dense, "keep_masks": kept, "float masks by hand": by_hand, "torch.nn.utils.prune": torch_prune}
 
 
-def times_in_turn(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
-    """Return seconds of each step in each round, after one round to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(rounds + 1):
-        for name, step in steps.items():
-            begin = time.perf_counter()
-            step()
-            if number:
-                seconds[name].append(time.perf_counter() - begin)
-    return seconds
+def training_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor
+) -> Callable[[], None]:
+    """Return the function that trains on one batch."""
+
+    def step() -> None:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return step
 
 
-def compare(optimize: Optimize, batch: int, rounds: int) -> None:
-    """Print a row for each variant."""
+def clocked(model: nn.Module, masks: Masks, optimize: Optimize, seconds: list[float]) -> torch.optim.Optimizer:
+    """Prepare as `kept` does, with a clock around the hook: hooks run in the order in which they were attached."""
+    optimizer = optimize(pa.apply_masks(model, masks))
+    optimizer.register_step_post_hook(lambda *_: seconds.append(-time.thread_time()))
+    pa.keep_masks(model, optimizer)
+    optimizer.register_step_post_hook(lambda *_: seconds.append(seconds.pop() + time.thread_time()))
+    return optimizer
+
+
+def compare(label: str, optimize: Optimize, quick: bool, rounds: int) -> tuple[dict[str, float], list[Row]]:
+    """Return the times of all variants, and what each adds to the dense step."""
     torch.manual_seed(0)
     model = resnet20(width=16).train()
     masks = dict(pa.masks_from_scores(pa.magnitude_scores(model), sparsity=0.9))
+    batch = 8 if quick else 128
     x, y = torch.randn(batch, 3, 32, 32), torch.randint(10, (batch,))
-    steps = {}
-    for name, prepare in VARIANTS.items():
+    hook: list[float] = []
+    cases = []
+    for name, prepare in {**VARIANTS, "clocked": lambda *prepared: clocked(*prepared, hook)}.items():
         twin = copy.deepcopy(model)
-        steps[name] = training_step(twin, prepare(twin, masks, optimize), x, y)
-    IN_HOOK.clear()
-    seconds = times_in_turn(steps, rounds)
-    for name, own in seconds.items():
-        ratios = [one / other - 1 for one, other in zip(own, seconds["dense"], strict=True)]
-        low, middle, high = quantiles(ratios, n=4)
-        print(f"  {name:22s}{1000 * median(own):8.1f} ms{middle:+8.1%}   quartiles {low:+.1%} to {high:+.1%}")
-    hook = median(IN_HOOK)
-    print(f"  what keep_masks does    {1000 * hook:6.2f} ms{hook / median(seconds['dense']):+9.2%}")
+        cases.append(Case(name, training_step(twin, prepare(twin, masks, optimize), x, y)))
+    times = measure(cases, rounds)
+    step = times["dense"]
+    masked = list(VARIANTS)[1:]
+    rows = [
+        Row(f"{label}, dense step", 1000 * step, "ms"),
+        *(Row(f"{label}, {name} over dense", 100 * (times[name] / step - 1), "%") for name in masked),
+        Row(
+            f"{label}, what keep_masks does",
+            100 * median(hook) / step,
+            "%",
+            target=None if quick else 2,
+            better="low",
+        ),
+    ]
+    return {f"{label}, {name}": seconds for name, seconds in times.items()}, rows
 
 
 def main() -> None:
     """Compare the variants for each optimizer."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two rounds of a small batch: does it run at all")
-    options = parser.parse_args()
+    options = arguments(__doc__.partition("\n")[0])
+    options.rounds = options.rounds or (2 if options.quick else 15)
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, {platform.machine()}, 1 thread, 90 % removed")
-    for name, optimize in OPTIMIZERS.items():
-        print(name)
-        compare(optimize, batch=8 if options.quick else 128, rounds=2 if options.quick else 15)
+    times: dict[str, float] = {}
+    rows: list[Row] = []
+    for label, optimize in OPTIMIZERS.items():
+        found, told = compare(label, optimize, options.quick, options.rounds)
+        times |= found
+        rows += told
+    notes = ["90 % of the weights removed; CPU times of the thread, medians; --quick: a batch of 8, no target"]
+    report("bench_keep", options, times, rows, versions("torch"), notes)
 
 
 if __name__ == "__main__":

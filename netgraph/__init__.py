@@ -19,6 +19,7 @@ from netgraph.convert import (
 )
 from netgraph.errors import GraphFileError, GraphStructureError, NetGraphError, WeightValueError
 from netgraph.graph import NetGraph
+from netgraph.incremental import IncrementalReach
 from netgraph.plot import plot_connection, plot_network, plot_profile, plot_unit_classes, plot_weights
 from netgraph.reach import (
     Sweep,
@@ -52,6 +53,7 @@ __all__ = [
     "ElementIndex",
     "GraphFileError",
     "GraphStructureError",
+    "IncrementalReach",
     "NetGraph",
     "NetGraphError",
     "ParameterInfo",

@@ -6,6 +6,7 @@ so that a whole sweep is one call.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from netgraph import native, reference
 from netgraph.connection import Connection, Wiring
 from netgraph.graph import NetGraph
 
-if native.kernels is not None:
+if TYPE_CHECKING:
     from netgraph import _native
+else:
+    _native = native.kernels
 
 __all__ = ["CompiledPlan", "plan_of", "restrict", "sweep", "sweep_weights"]
 

@@ -87,7 +87,15 @@ def sweep(graph: NetGraph) -> Sweep:
 
 
 def accessible(graph: NetGraph) -> np.ndarray:
-    """Return which units are accessible (live): ndarray of bool, shape (n_units,).
+    """Return which units are accessible (live): their value changes with the input.
+
+    Parameters
+    ----------
+    graph : NetGraph
+
+    Returns
+    -------
+    ndarray of bool, shape (n_units,)
 
     Examples
     --------
@@ -100,7 +108,15 @@ def accessible(graph: NetGraph) -> np.ndarray:
 
 
 def co_accessible(graph: NetGraph) -> np.ndarray:
-    """Return which units are co-accessible (some output depends on them): ndarray of bool, shape (n_units,).
+    """Return which units are co-accessible: some output depends on them.
+
+    Parameters
+    ----------
+    graph : NetGraph
+
+    Returns
+    -------
+    ndarray of bool, shape (n_units,)
 
     Examples
     --------
@@ -113,7 +129,16 @@ def co_accessible(graph: NetGraph) -> np.ndarray:
 
 
 def unit_classes(graph: NetGraph) -> np.ndarray:
-    """Return the value class of each unit: ndarray of uint8, shape (n_units,); 0 zero, 1 constant, 2 live.
+    """Return the value class of each unit.
+
+    Parameters
+    ----------
+    graph : NetGraph
+
+    Returns
+    -------
+    ndarray of uint8, shape (n_units,)
+        0 zero, 1 constant, 2 live.
 
     Examples
     --------
@@ -128,7 +153,16 @@ def unit_classes(graph: NetGraph) -> np.ndarray:
 
 
 def dead_units(graph: NetGraph) -> np.ndarray:
-    """Return the ids of the units that no output depends on: ndarray of int64, rising.
+    """Return the ids of the units that no output depends on.
+
+    Parameters
+    ----------
+    graph : NetGraph
+
+    Returns
+    -------
+    ndarray of int64
+        Rising.
 
     Examples
     --------
@@ -141,10 +175,19 @@ def dead_units(graph: NetGraph) -> np.ndarray:
 
 
 def constant_units(graph: NetGraph) -> np.ndarray:
-    """Return the ids of the co-accessible units that are not accessible: ndarray of int64, rising.
+    """Return the ids of the co-accessible units that are not accessible.
 
     Their value does not depend on the input, but an output depends on it: fold it into the next bias. A unit whose
     constant is 0 is listed too; there is nothing to fold then.
+
+    Parameters
+    ----------
+    graph : NetGraph
+
+    Returns
+    -------
+    ndarray of int64
+        Rising.
 
     Examples
     --------
@@ -159,9 +202,17 @@ def constant_units(graph: NetGraph) -> np.ndarray:
 
 
 def consistent_edges(graph: NetGraph) -> tuple[np.ndarray, np.ndarray]:
-    """Return source and target unit of every edge with a consistent weight: two ndarrays of int64.
+    """Return source and target unit of every edge with a consistent weight.
 
     An edge is listed once for each connection that carries it, however many taps are consistent.
+
+    Parameters
+    ----------
+    graph : NetGraph
+
+    Returns
+    -------
+    sources, targets : ndarray of int64
 
     Examples
     --------
@@ -180,6 +231,14 @@ def trim(graph: NetGraph) -> NetGraph:
     Trimming twice is trimming once. The function of the network changes exactly where a constant unit feeds a
     co-accessible one; `drop_dead` never changes it.
 
+    Parameters
+    ----------
+    graph : NetGraph
+
+    Returns
+    -------
+    NetGraph
+
     Examples
     --------
     >>> import netgraph as ng
@@ -197,6 +256,14 @@ def drop_dead(graph: NetGraph) -> NetGraph:
 
     These are the elements into units that are not co-accessible (or whose gate is masked away) and those out of units
     that are identically 0. Weights of constant units stay.
+
+    Parameters
+    ----------
+    graph : NetGraph
+
+    Returns
+    -------
+    NetGraph
 
     Examples
     --------
@@ -254,6 +321,16 @@ def sweep_weights(
     graph: NetGraph, weights: Mapping[str, np.ndarray], *, dtype: str | None = None
 ) -> tuple[NetGraph, Sweep]:
     """Return `with_weights` and its `sweep`, reading the weights once.
+
+    Parameters
+    ----------
+    graph, weights, dtype
+        As `with_weights` takes them; it raises the same errors.
+
+    Returns
+    -------
+    kept : NetGraph
+    found : Sweep
 
     Examples
     --------

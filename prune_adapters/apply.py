@@ -277,6 +277,6 @@ def _check_rows(name: str, mask: torch.Tensor, module: nn.Module, key: str) -> N
     rows = mask.int().sum_to_size(module.get_parameter(lengths).shape)
     if empty := int((rows == 0).sum()):
         raise MaskError(
-            f"mask for {name!r}: removes all weights of {empty} of {rows.numel()} rows; weight norm divides by their length: "
-            "keep one weight in each row, or remove weight norm first"
+            f"mask for {name!r}: removes all weights of {empty} of {rows.numel()} rows, by whose length weight norm "
+            "divides; keep one weight in each row, or remove weight norm first"
         )

@@ -34,10 +34,8 @@ def random_graph(seed, *, density=None, cyclic=False, products=True, layers=7):
 
 def _with_random_bits(rng, sizes, connections, multiplied, density):
     density = density or float(rng.choice([0.01, 0.05, 0.3]))
-    words = [np.zeros(0, dtype=np.uint64)]
-    for c in connections:
-        if isinstance(c, ng.Connection):
-            words.append(pack_rows(rng.random((c.rows, c.width)) < density))
+    weighted = [c for c in connections if isinstance(c, ng.Connection)]
+    words = [pack_rows(rng.random((c.rows, c.width)) < density) for c in weighted]
     n = sum(sizes.values())
     last = next(reversed(sizes.values()))
     outputs = np.unique(np.concatenate([rng.integers(0, n, 2), np.arange(n - last, n)]))

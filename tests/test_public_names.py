@@ -34,6 +34,11 @@ def public(module: ModuleType) -> Iterator[str]:
             yield name
 
 
+def is_rule_file(module: ModuleType) -> bool:
+    """Tell whether the functions of the module are found through the registry of operators, not by name."""
+    return module.__name__.startswith("prune_adapters.trace.rules.")
+
+
 def listed(modules: Iterable[ModuleType]) -> dict[str, object]:
     """Return every function and class in `__all__` of the modules, by its full name."""
     every = {f"{module.__name__}.{name}": getattr(module, name) for module in modules for name in module.__all__}
@@ -109,7 +114,7 @@ def test_promised_names_exist(package: ModuleType) -> None:
 
 @pytest.mark.parametrize("module", [*PROMISED, *MODULES], ids=lambda module: module.__name__)
 def test_all_is_complete_and_true(module: ModuleType) -> None:
-    unlisted = set(public(module)) - set(module.__all__)
+    unlisted = set() if is_rule_file(module) else set(public(module)) - set(module.__all__)
     unknown = [name for name in module.__all__ if not hasattr(module, name)]
 
     assert unlisted == set()

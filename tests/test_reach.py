@@ -24,7 +24,6 @@ def chain(bits, **options):
     return ng.NetGraph({"x": 1, "h": 3, "y": 1}, connections, np.array(bits), [0], [4], **options)
 
 
-# --- drawn graphs -----------------------------------------------------------------------------------------------------
 #
 #        0                 h: 1 is reached and leads on
 #      /   \                  2 is reached and leads nowhere
@@ -126,9 +125,6 @@ def test_channel_shuffle_follows_its_pairs():
     assert ng.co_accessible(graph).tolist() == [False, True, False, False, False, False, True, False]
 
 
-# --- oracles ----------------------------------------------------------------------------------------------------------
-
-
 def edges_of(graph):
     """Yield (source, target, factor, connection number) of every edge; the number is None for wiring."""
     position = 0
@@ -207,9 +203,6 @@ def test_without_products_and_gates_reach_is_that_of_networkx(seed):
     assert set(np.flatnonzero(ng.co_accessible(graph)).tolist()) == leading
 
 
-# --- invariants -------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_trim_keeps_exactly_the_consistent_elements(seed):
     graph = random_graph(seed, cyclic=seed % 4 == 0)
@@ -241,9 +234,6 @@ def test_adding_an_edge_never_shrinks_reach_without_products():
     assert not (ng.co_accessible(graph) & ~ng.co_accessible(more)).any()
 
 
-# --- edge cases -------------------------------------------------------------------------------------------------------
-
-
 def test_everything_pruned():
     graph = chain([0, 0])
 
@@ -267,9 +257,6 @@ def test_graph_without_units():
     graph = ng.NetGraph({}, (), np.zeros(0), np.zeros(0), np.zeros(0))
 
     assert ng.unit_classes(graph).size == 0
-
-
-# --- weights ----------------------------------------------------------------------------------------------------------
 
 
 def random_weights(graph, dtype, seed):

@@ -21,15 +21,16 @@ inline bool get_bit(const Word* words, Index bit) { return words[bit / 64] >> (b
 
 inline void set_bit(Word* words, Index bit) { words[bit / 64] |= Word{1} << (bit % 64); }
 
-// `count` <= 64 bits from position `bit` on; touches no word that holds none of them.
+// The `count` <= 64 bits from position `bit` on; touches no word that holds none of them.
 inline Word read_bits(const Word* words, Index bit, Index count) {
+    if (count == 0) return 0;
     const Index shift = bit % 64;
     Word value = words[bit / 64] >> shift;
     if (shift + count > 64) value |= words[bit / 64 + 1] << (64 - shift);
     return value & low_bits(count);
 }
 
-// OR `value`, which has no bit at or above `count`, into position `bit`.
+// OR `value`, which has no bit at or above `count` > 0, into position `bit`.
 inline void or_word(Word* words, Index bit, Index count, Word value) {
     const Index shift = bit % 64;
     words[bit / 64] |= value << shift;

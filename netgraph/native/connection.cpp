@@ -29,7 +29,7 @@ template <class F>
 void ConnectionRows::for_groups(const Word* wanted, F f) const {
     if (c_.groups == 1) return f(0, wanted);
     for (Index g = 0; g < c_.groups; ++g) {
-        copy_bits(first_, wanted, g * c_.group_rows(), c_.group_rows());
+        copy_bits(first_, wanted, g * c_.group_rows, c_.group_rows);
         f(g, first_);
     }
 }
@@ -37,7 +37,7 @@ void ConnectionRows::for_groups(const Word* wanted, F f) const {
 void ConnectionRows::hit(const Word* bits, const Word* masks, const Word* wanted, Word* hits) const {
     std::fill(hits, hits + words_for(c_.rows), Word{0});
     if (c_.narrow()) return hit_narrow(c_, bits, masks, wanted, hits);
-    const Index rows = c_.group_rows(), words = c_.row_words();
+    const Index rows = c_.group_rows, words = c_.row_words();
     for_groups(wanted, [&](Index g, const Word* rows_wanted) {
         const Word* mask = masks + g * c_.group_mask_words();
         Word* found = c_.groups == 1 ? hits : second_;
@@ -57,7 +57,7 @@ bool ConnectionRows::pack(const Values& values, const Word* masks, Word* bits, W
         return valid;
     }
     static constexpr Index sizes[n_elements] = {8, 4, 2, 2, 1};
-    const Index rows = c_.group_rows(), words = c_.row_words();
+    const Index rows = c_.group_rows, words = c_.row_words();
     const Index group_bytes = rows * c_.width() * sizes[static_cast<int>(values.element)];
     bool valid = true;
     for (Index g = 0; g < c_.groups; ++g) {
@@ -70,7 +70,7 @@ bool ConnectionRows::pack(const Values& values, const Word* masks, Word* bits, W
 }
 
 Index ConnectionRows::join(const Word* bits, const Word* masks, const Word* wanted, Word* units) const {
-    const Index rows = c_.group_rows(), words = c_.row_words();
+    const Index rows = c_.group_rows, words = c_.row_words();
     Index count = 0;
     if (c_.narrow()) {
         const Index sources = c_.groups * c_.columns;
@@ -95,7 +95,7 @@ void ConnectionRows::restrict_to(const Word* bits, const Word* masks, const Word
         std::fill(out, out + words_for(c_.rows * c_.width()), Word{0});
         return restrict_narrow(c_, bits, masks, wanted, out);
     }
-    const Index rows = c_.group_rows(), words = c_.row_words();
+    const Index rows = c_.group_rows, words = c_.row_words();
     for_groups(wanted, [&](Index g, const Word* rows_wanted) {
         const Index at = g * rows * words;
         kernels_.restrict_rows(bits + at, rows, words, masks + g * c_.group_mask_words(), rows_wanted, out + at);

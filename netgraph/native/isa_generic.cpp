@@ -28,6 +28,17 @@ struct Generic {
         Index total() const { return sum; }
     };
 
+    // Eight bytes of 0 or 1 at a time: the product moves the low bit of byte k to bit 56 + k.
+    static Word gather(const std::uint8_t* flags) {
+        Word word = 0;
+        for (int k = 0; k < 64; k += 8) {
+            Word octet;
+            std::memcpy(&octet, flags + k, sizeof octet);
+            word |= (octet * 0x0102040810204080 >> 56) << k;
+        }
+        return word;
+    }
+
     template <Element E>
     struct Packer {
         using Bits = typename Format<E>::Bits;
@@ -35,14 +46,14 @@ struct Generic {
 
         Word pack(const char* at) {
             Bits value[64];
+            std::uint8_t kept[64];
             std::memcpy(value, at, sizeof value);
-            Word word = 0;
             for (int k = 0; k < 64; ++k) {
                 value[k] &= Format<E>::magnitude;
                 largest = std::max(largest, value[k]);
-                word |= Word{value[k] != 0} << k;
+                kept[k] = value[k] != 0;
             }
-            return word;
+            return gather(kept);
         }
         bool saw_nan() const { return largest > Format<E>::infinity; }
     };

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "counters.hpp"
 #include "sweep.hpp"
 
 namespace nb = nanobind;
@@ -106,6 +107,25 @@ void restrict_elements(const Plan& plan, const Array<const Word>& bits, const Ar
     restrict_bits(plan, bits.data(), from, to, out.data());
 }
 
+// Counters hold pointers into the plan and the bits: Python keeps both alive (nb::keep_alive below).
+void make_counters(Counters* self, const Plan& plan, const Array<Word>& bits, const Array<const bool>& gate,
+                   const Array<const bool>& live, const Array<const bool>& co) {
+    check_size("bits", plan.bit_words, bits.size());
+    const auto *open = flags_of("gate", plan, gate), *fed = flags_of("live", plan, live);
+    const auto* leads = flags_of("co", plan, co);
+    nb::gil_scoped_release unlocked;
+    new (self) Counters(plan, bits.data(), open, fed, leads);
+}
+
+void change_elements(Counters& counters, Index connection, const Array<const Index>& elements, bool keep) {
+    counters.change(connection, elements.data(), static_cast<Index>(elements.size()), keep);
+}
+
+void write_units(const Counters& counters, const Array<bool, 2>& flags) {
+    auto* out = reinterpret_cast<std::uint8_t*>(flags.data());
+    counters.write(out, out + flags.shape(1));
+}
+
 Word stream(const AnyArray& array) {
     nb::gil_scoped_release unlocked;
     return kernels().stream(array.data(), static_cast<Index>(array.nbytes()));
@@ -120,12 +140,19 @@ void choose(const std::string& name) {
 }  // namespace netgraph
 
 NB_MODULE(_native, module) {
+    nb::set_leak_warnings(false);  // a graph in a module global, and its plan, live until the interpreter ends
     using namespace netgraph;
     using namespace nb::literals;
     module.doc() = "Graph kernels of netgraph.";
     nb::class_<Plan>(module, "Plan", "The structure of a graph, compiled once.")
         .def(nb::new_(&make_plan), "sizes"_a, "products"_a, "weighted"_a, "wiring"_a, "pairs"_a, "inputs"_a,
              "outputs"_a, "cyclic"_a);
+    nb::class_<Counters>(module, "Counters", "Counts of live and leading neighbours of each unit.")
+        .def("__init__", &make_counters, "plan"_a, "bits"_a.noconvert(), "gate"_a, "live"_a, "co"_a,
+             nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>())
+        .def("change", &change_elements, "connection"_a, "elements"_a, "keep"_a)
+        .def("write", &write_units, "flags"_a.noconvert())
+        .def_prop_ro("consistent", &Counters::consistent);
     module.def("sweep", &sweep_bits, "plan"_a, "bits"_a, "gate"_a, "shift"_a, "flags"_a.noconvert(),
                "consistent"_a.noconvert(), "Write live, nonzero and co-accessible units and consistent counts.");
     module.def("sweep_values", &sweep_values, "plan"_a, "bits"_a.noconvert(), "values"_a, "gate"_a, "shift"_a,

@@ -8,9 +8,10 @@ namespace netgraph {
 // Call f(row number, bits of the row, bits of its mask) for the wanted rows.
 template <class F>
 void for_narrow_rows(const Weighted& c, const Word* bits, const Word* mask, const Word* wanted, F f) {
-    const Index width = c.width(), per_group = c.group_rows();
+    const Index width = c.width();
+    if (width == 0) return;
     for_bits(wanted, words_for(c.rows), [&](Index row) {
-        f(row, read_bits(bits, row * width, width), read_bits(mask, row / per_group * width, width));
+        f(row, read_bits(bits, row * width, width), read_bits(mask, c.group_of(row) * width, width));
     });
 }
 
@@ -21,10 +22,10 @@ inline void hit_narrow(const Weighted& c, const Word* bits, const Word* mask, co
 }
 
 inline Index join_narrow(const Weighted& c, const Word* bits, const Word* mask, const Word* wanted, Word* seen) {
-    const Index width = c.width(), per_group = c.group_rows();
+    const Index width = c.width();
     Index count = 0;
     for_narrow_rows(c, bits, mask, wanted, [&](Index row, Word value, Word under) {
-        or_word(seen, row / per_group * width, width, value);
+        or_word(seen, c.group_of(row) * width, width, value);
         count += __builtin_popcountll(value & under);
     });
     return count;

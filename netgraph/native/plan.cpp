@@ -48,6 +48,7 @@ void Plan::add_weighted(const Index* table, Index count) {
         Weighted c{};
         static_cast<Span&>(c) = span_of(row[C::source], row[C::target], row[C::source_start], row[C::target_start]);
         c.rows = row[C::rows], c.columns = row[C::columns], c.taps = row[C::taps], c.groups = row[C::groups];
+        c.group_rows = c.rows / c.groups;
         c.first_word = bit_words, c.first_mask = mask_words;
         bit_words += c.narrow() ? words_for(c.rows * c.width()) : c.rows * c.row_words();
         mask_words += c.narrow() ? words_for(c.groups * c.width()) : c.groups * c.group_mask_words();

@@ -29,13 +29,13 @@ struct Span {
 };
 
 struct Weighted : Span {
-    Index rows, columns, taps, groups;
+    Index rows, columns, taps, groups, group_rows;
     Index first_word, first_mask;  // in the bits of the graph; in the masks of the plan
 
     bool narrow() const { return columns * taps < narrow_width; }
     Index width() const { return columns * taps; }
     Index row_words() const { return words_for(width()); }
-    Index group_rows() const { return rows / groups; }
+    Index group_of(Index row) const { return groups == 1 ? 0 : row / group_rows; }
     Index group_mask_words() const { return (row_words() + padding - 1) / padding * padding; }
 };
 

@@ -30,10 +30,10 @@ def act(
         if isinstance(other, Weight):
             _act_weight(graph, layer, other.numbers(graph.element_starts), which.numpy(), role)
         elif role == "shift" and other.buffer:
-            _act_buffer(graph, layer, other, which.numpy())
+            _act_buffer(graph, layer, other.buffer, other.shape, which.numpy())
         elif role == "shift":
-            for source in other.sources or (None,):
-                graph.shift(layer, source, None)
+            for parameter in other.sources or (None,):
+                graph.shift(layer, parameter, None)
         else:
             for source in other.sources:
                 graph.note_role(source, "gate")
@@ -71,11 +71,11 @@ def _act_weight(graph: GraphBuilder, layer: int, numbers: np.ndarray, which: np.
         (graph.gate if role == "gate" else graph.shift)(layer, list(graph.element_starts)[owner], index)
 
 
-def _act_buffer(graph: GraphBuilder, layer: int, buffer: Constant, which: np.ndarray) -> None:
-    numbers = np.arange(int(np.prod(buffer.shape, dtype=np.int64))).reshape(buffer.shape)
+def _act_buffer(graph: GraphBuilder, layer: int, buffer: str, shape: tuple[int, ...], which: np.ndarray) -> None:
+    numbers = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
     index = _elements_of_units(numbers, which, 0, np.zeros(1, dtype=np.int64), graph.layers[layer].size)
-    graph.shift(layer, buffer.buffer, index)
-    graph.buffers[buffer.buffer] = ParameterInfo((numbers.size,), "constant")
+    graph.shift(layer, buffer, index)
+    graph.buffers[buffer] = ParameterInfo((numbers.size,), "constant")
 
 
 def _elements_of_units(numbers: np.ndarray, which: np.ndarray, owner: int, starts: np.ndarray, size: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from prune_adapters.trace.tape import Ref, Tape
+from prune_adapters.trace.tape import Ref, Tape, outputs_of
 
 __all__ = ["capture_by_export"]
 
@@ -40,7 +40,8 @@ def capture_by_export(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
     _record_graph(tape, program.graph_module, program.graph, "")
     output = program.graph.output_node().args[0]
     user_outputs = set(program.graph_signature.user_outputs)
-    tape.outputs = [tape.of(node) for node in output if isinstance(node, torch.fx.Node) and node.name in user_outputs]
+    refs = [tape.of(node) for node in output if isinstance(node, torch.fx.Node) and node.name in user_outputs]
+    tape.outputs = [ref for ref in refs if ref is not None]
     return tape
 
 
@@ -73,8 +74,8 @@ def _record_graph(tape: Tape, owner: nn.Module, graph: torch.fx.Graph, outer: st
 
 
 def _bind_attribute(tape: Tape, owner: nn.Module, node: torch.fx.Node) -> None:
-    value = owner
-    for name in node.target.split("."):
+    value: object = owner
+    for name in str(node.target).split("."):
         value = getattr(value, name)
     if isinstance(value, torch.Tensor):
         ref = tape.bind(node, tape.new(value))
@@ -87,33 +88,31 @@ def _record_node(tape: Tape, owner: nn.Module, node: torch.fx.Node, outer: str) 
         _alias(tape, node, tape.of((source, position)))
         return
     module = _module_path(node) or outer
-    bodies = [a for a in node.args if isinstance(a, torch.fx.Node) and _sub_graph(owner, a) is not None]
-    if bodies:
-        _record_body(tape, owner, node, bodies[0], module)
-        return
-    value = node.meta.get("val")
-    outputs = list(value) if isinstance(value, (list, tuple)) else [value]
-    if not outputs or not all(isinstance(v, torch.Tensor) for v in outputs):
-        if not any(isinstance(v, torch.Tensor) for v in outputs):
+    for position, argument in enumerate(node.args):
+        body = _sub_graph(owner, argument)
+        if body is not None:
+            _record_body(tape, node, body, node.args[position + 1 :], module)
             return
-        outputs = [v if isinstance(v, torch.Tensor) else torch.empty(()) for v in outputs]
+    value = node.meta.get("val")
+    outputs = outputs_of(value)
+    if not outputs or not callable(node.target):
+        return
     keys = [(node, i) for i in range(len(outputs))] if isinstance(value, (list, tuple)) else [node]
     first = next((a for a in node.args if isinstance(a, torch.fx.Node)), None)
     args, kwargs = (tree_map(lambda a: _ref(tape, a), part) for part in (tuple(node.args), dict(node.kwargs)))
     tape.record(node.target, args, kwargs, keys, outputs, first, module, _line(node))
 
 
-def _record_body(tape: Tape, owner: nn.Module, node: torch.fx.Node, body: torch.fx.Node, module: str) -> None:
-    inner = _sub_graph(owner, body)
-    position = node.args.index(body)
-    for placeholder, actual in zip(inner.graph.find_nodes(op="placeholder"), node.args[position + 1 :], strict=False):
+def _record_body(tape: Tape, node: torch.fx.Node, inner: torch.fx.GraphModule, actuals: tuple, module: str) -> None:
+    """Record the calls of a sub-graph with its actual arguments."""
+    for placeholder, actual in zip(inner.graph.find_nodes(op="placeholder"), actuals, strict=False):
         _alias(tape, placeholder, _ref(tape, actual))
     _record_graph(tape, inner, inner.graph, module)
-    results = inner.graph.output_node().args[0]
-    results = results if isinstance(results, (list, tuple)) else (results,)
+    output = inner.graph.output_node().args[0]
+    results = list(output) if isinstance(output, (list, tuple)) else [output]
     for i, result in enumerate(results):
-        _alias(tape, (node, i), tape.of(result))
-    _alias(tape, node, tape.of(results[0]))
+        _alias(tape, (node, i), _ref(tape, result))
+    _alias(tape, node, _ref(tape, results[0]))
 
 
 def _alias(tape: Tape, key: object, ref: object) -> None:
@@ -128,10 +127,10 @@ def _ref(tape: Tape, argument: object) -> object:
     return argument.meta.get("val") if ref is None else ref
 
 
-def _sub_graph(owner: nn.Module, node: torch.fx.Node) -> torch.fx.GraphModule | None:
-    if node.op != "get_attr":
+def _sub_graph(owner: nn.Module, argument: object) -> torch.fx.GraphModule | None:
+    if not isinstance(argument, torch.fx.Node) or argument.op != "get_attr":
         return None
-    value = getattr(owner, node.target, None)
+    value = getattr(owner, str(argument.target), None)
     return value if isinstance(value, torch.fx.GraphModule) else None
 
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakIdRef
 
-from prune_adapters.trace.tape import Tape
+from prune_adapters.trace.tape import Tape, outputs_of
 
 __all__ = ["capture_by_running", "failing_line", "is_data_dependent"]
 
@@ -42,7 +42,8 @@ def capture_by_running(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     tensors = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor)]
-    tape.outputs = [tape.of(WeakIdRef(t)) for t in tensors]
+    refs = [tape.of(WeakIdRef(t)) for t in tensors]
+    tape.outputs = [ref for ref in refs if ref is not None]
     return tape
 
 
@@ -67,7 +68,9 @@ class _Recorder(TorchDispatchMode):
         """Return the context in which the recorder knows which module runs."""
         return _ModulePaths(self)
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: torch._ops.OpOverload, types: object, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         with _disable_current_modes():
@@ -80,10 +83,9 @@ class _Recorder(TorchDispatchMode):
             note = f"a value was read at {line}: the graph follows the path that the example took"
             if note not in self.tape.notes:
                 self.tape.notes.append(note)
-        outputs = list(result) if isinstance(result, (list, tuple)) else [result]
-        if not any(isinstance(o, torch.Tensor) for o in outputs):
+        outputs = outputs_of(result)
+        if not outputs:
             return
-        outputs = [o if isinstance(o, torch.Tensor) else torch.empty(()) for o in outputs]
         known_args, known_kwargs = tree_map(self._ref, args), tree_map(self._ref, kwargs)
         keys = [WeakIdRef(o) for o in outputs]
         first = next((WeakIdRef(a) for a in tree_leaves(args) if isinstance(a, torch.Tensor)), None)

@@ -76,7 +76,9 @@ def unit_dimensions(tape: Tape, ref: Ref) -> list[int]:
     if rank <= 2:
         return [rank - 1] if rank else []
     reader, reached = _first_reader(tape, ref)
-    name = operator_name(reader.target) if reader else ""
+    if reader is None:
+        return [1]
+    name = operator_name(reader.target)
     if "conv" in name:
         weight = next((r for r in list(refs_in(reader.args))[1:2]), None)
         return [rank - (len(weight.shape) - 1)] if weight is not None and len(reached.shape) == rank else [1]

@@ -7,21 +7,55 @@ capturing a model.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
+from torch._ops import OpOverload
 
 from prune_adapters.errors import TraceError
-from prune_adapters.trace.values import Constant, Units, Value, Weight
+from prune_adapters.trace.values import Constant, Units, Value
 
 if TYPE_CHECKING:
     from prune_adapters.trace.builder import GraphBuilder
 
-__all__ = ["Operation", "Options", "Rule", "find_rule", "known_operators", "operator_name", "register_rule"]
+__all__ = [
+    "Move",
+    "Operation",
+    "Options",
+    "Rule",
+    "RuleEntry",
+    "find_rule",
+    "known_operators",
+    "operator_name",
+    "register_rule",
+]
 
 Rule = Callable[["Operation"], "Value | tuple[Value, ...]"]
+Move = Callable[..., "torch.Tensor | Sequence[torch.Tensor]"]
 
-_RULES: dict[str, Rule] = {}
+
+@dataclass(frozen=True)
+class RuleEntry:
+    """What is registered for an operator.
+
+    Parameters
+    ----------
+    rule : callable
+        Called where a unit tensor is among the arguments.
+    move : callable or None
+        For operators that only move elements: the same movement on any tensor (or list of tensors).
+    on_parameters : callable or None
+        The rule where the first argument is a parameter and no argument has units.
+    """
+
+    rule: Rule
+    move: Move | None = None
+    on_parameters: Rule | None = None
+
+
+AnyRule = TypeVar("AnyRule", bound=Rule)
+
+_RULES: dict[str, RuleEntry] = {}
 
 
 @dataclass(frozen=True)
@@ -54,9 +88,9 @@ class Operation:
     options : Options
     """
 
-    target: Callable
-    args: tuple
-    kwargs: dict
+    target: OpOverload
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
     shapes: tuple[tuple[int, ...], ...]
     name: str
     module: str
@@ -74,18 +108,45 @@ class Operation:
         """Shape of the (first) output."""
         return self.shapes[0]
 
-    def __getitem__(self, argument: str) -> object:
-        """Return an argument by its name in the operator's schema, defaults included."""
+    def argument(self, name: str) -> object:
+        """Return an argument by its name in the operator's schema, defaults included; None if there is none."""
         for position, described in enumerate(self.target._schema.arguments):
-            if described.name == argument:
+            if described.name == name:
                 if position < len(self.args):
                     return self.args[position]
-                return self.kwargs.get(argument, described.default_value)
-        raise KeyError(f"{self.packet}: no argument {argument!r}")
+                return self.kwargs.get(name, described.default_value)
+        return None
 
-    def has(self, argument: str) -> bool:
-        """Return whether the operator has an argument of this name."""
-        return any(described.name == argument for described in self.target._schema.arguments)
+    def value(self, name: str) -> Value | None:
+        """Return a tensor argument by name, None if it is absent."""
+        found = self.argument(name)
+        return found if isinstance(found, Value) else None
+
+    def number(self, name: str) -> int:
+        """Return an integer argument by name."""
+        found = self.argument(name)
+        if not isinstance(found, int):
+            raise self.error(f"argument {name!r}: expected an int, got {found!r}", "register a rule of your own")
+        return found
+
+    def numbers(self, name: str) -> list[int]:
+        """Return an argument of one or several integers by name, empty if it is absent."""
+        found = self.argument(name)
+        if isinstance(found, int):
+            return [found]
+        return list(found) if isinstance(found, (list, tuple)) else []
+
+    def dim(self, name: str = "dim") -> int:
+        """Return a dimension of the output, counted from the front."""
+        return self.number(name) % max(len(self.shape), 1)
+
+    @property
+    def first(self) -> Units:
+        """The first argument, which must have units."""
+        found = self.args[0]
+        if not isinstance(found, Units):
+            raise self.error("its first operand has no units, another has", "pass unknown='mix'")
+        return found
 
     def tensors(self) -> list[Value]:
         """Return all tensor arguments, those in lists included."""
@@ -115,7 +176,9 @@ def operator_name(target: Callable) -> str:
     return getattr(packet, "_qualified_op_name", getattr(packet, "__name__", str(packet))).replace("::", ".")
 
 
-def register_rule(*operators: str) -> Callable[[Rule], Rule]:
+def register_rule(
+    *operators: str, move: Move | None = None, on_parameters: Rule | None = None
+) -> Callable[[AnyRule], AnyRule]:
     """Register a rule for operators, e.g. ``@register_rule("aten.relu", "mylib.my_relu")``.
 
     Parameters
@@ -123,6 +186,11 @@ def register_rule(*operators: str) -> Callable[[Rule], Rule]:
     *operators : str
         Operator names without overload, ``namespace.name``. An in-place form (``aten.relu_``) falls back to the rule of
         the plain one.
+    move : callable, optional
+        For operators that only move elements: ``move(op, tensor)`` moves those of any tensor, so that parameters can be
+        followed through them too.
+    on_parameters : callable, optional
+        Rule for a parameter as first argument where no argument has units.
 
     Returns
     -------
@@ -139,21 +207,21 @@ def register_rule(*operators: str) -> Callable[[Rule], Rule]:
     >>> from prune_adapters.trace import register_rule
     >>> @register_rule("mylib.scale_by_two")
     ... def scale_by_two(op):
-    ...     return op["input"]
+    ...     return op.first
     """
 
-    def register(rule: Rule) -> Rule:
+    def register(rule: AnyRule) -> AnyRule:
         for name in operators:
             if name in _RULES:
-                raise ValueError(f"rule for {name!r}: registered already as {_RULES[name].__qualname__}")
-            _RULES[name] = rule
+                raise ValueError(f"rule for {name!r}: registered already, as {_RULES[name].rule!r}")
+            _RULES[name] = RuleEntry(rule, move, on_parameters)
         return rule
 
     return register
 
 
-def find_rule(target: Callable) -> Rule | None:
-    """Return the rule of an operator, or None."""
+def find_rule(target: Callable) -> RuleEntry | None:
+    """Return what is registered for an operator, or None."""
     name = operator_name(target)
     return _RULES.get(name) or _RULES.get(name.removesuffix("_"))
 

@@ -5,13 +5,14 @@ while it records: an in-place call gives its tensor a new number, writes it back
 and takes the other views anew.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch._ops import OpOverload
 from torch.utils._pytree import tree_map
 
-__all__ = ["Call", "Ref", "Tape", "refs_in", "write_back"]
+__all__ = ["Call", "Ref", "Tape", "outputs_of", "refs_in", "write_back"]
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class Tape:
         target: Callable,
         args: tuple,
         kwargs: dict,
-        keys: list[Hashable],
-        values: list[torch.Tensor],
+        keys: Sequence[Hashable],
+        values: Sequence[torch.Tensor],
         first_key: Hashable | None,
         module: str,
         line: str,
@@ -95,7 +96,7 @@ class Tape:
         self.calls.append(call)
         for key, ref in zip(keys, outputs, strict=True):
             self.bind(key, ref)
-        if first_key is None or not hasattr(target, "_schema"):
+        if first_key is None or not isinstance(target, OpOverload):
             return
         if target._schema.is_mutable:
             self._changed_in_place(first_key, outputs[0])
@@ -132,6 +133,14 @@ def write_back(base: torch.Tensor, changed: torch.Tensor, view: Call) -> torch.T
     return result
 
 
+def outputs_of(result: object) -> list[torch.Tensor]:
+    """Return the outputs of a call, with an empty stand-in for those that are no tensors; none if no output is one."""
+    outputs = list(result) if isinstance(result, (list, tuple)) else [result]
+    if not any(isinstance(output, torch.Tensor) for output in outputs):
+        return []
+    return [output if isinstance(output, torch.Tensor) else torch.empty(()) for output in outputs]
+
+
 def refs_in(structure: object) -> Iterator[Ref]:
     """Yield every reference in nested arguments."""
     found: list[Ref] = []
@@ -139,6 +148,6 @@ def refs_in(structure: object) -> Iterator[Ref]:
     yield from found
 
 
-def _is_view(target: Callable) -> bool:
+def _is_view(target: OpOverload) -> bool:
     returns = target._schema.returns
     return bool(returns) and returns[0].alias_info is not None and not returns[0].alias_info.is_write

@@ -35,6 +35,16 @@ class Units:
     ids: torch.Tensor
     shape: tuple[int, ...]
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Always empty: no parameter is what the units are."""
+        return ()
+
+    def at_rank(self, rank: int) -> "Units":
+        """Return the same units with leading dimensions of size 1, up to `rank` dimensions."""
+        lead = (1,) * (rank - len(self.shape))
+        return Units(self.ids.reshape(lead + tuple(self.ids.shape)), lead + self.shape)
+
     def expanded(self) -> torch.Tensor:
         """Return the ids at the shape of the tensor, without copying."""
         return self.ids.expand(self.shape)
@@ -46,6 +56,11 @@ class Tokens:
 
     name: str
     shape: tuple[int, ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Always empty: no parameter is what the tokens are."""
+        return ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +102,7 @@ class Weight:
             view = self.viewed().permute(*order)
             flat = view.reshape(shape)
             if flat.untyped_storage()._cdata == view.untyped_storage()._cdata:
-                return Weight(tuple(flat.shape), self.name, flat.storage_offset(), flat.stride())
+                return Weight(tuple(flat.shape), self.name, int(flat.storage_offset()), flat.stride())
         moved = self.numbers(starts).transpose(order).reshape(shape)
         return Weight(moved.shape, None, index=np.ascontiguousarray(moved), names=self.sources)
 
@@ -96,11 +111,24 @@ class Weight:
         """Names of the parameters that the elements come from."""
         return (self.name,) if self.name else self.names
 
+    def at_rank(self, rank: int) -> "Weight":
+        """Return the same elements with leading dimensions of size 1, up to `rank` dimensions."""
+        lead = (1,) * (rank - len(self.shape))
+        index = None if self.index is None else self.index.reshape(lead + self.shape)
+        steps = () if index is not None else (0,) * len(lead) + self.strides
+        return Weight(lead + self.shape, self.name, self.offset, steps, index, self.names)
+
+    def transposed(self, starts: dict[str, int]) -> "Weight":
+        """Return the same elements with the last two axes exchanged."""
+        order = list(range(len(self.shape)))
+        order[-2:] = reversed(order[-2:])
+        return self.rearranged(order, [self.shape[axis] for axis in order], starts)
+
     def numbers(self, starts: dict[str, int]) -> np.ndarray:
         """Return the number of each element in the numbering of all parameters: ndarray of int64."""
         if self.index is not None:
             return self.index
-        flat = np.full(self.shape, starts[self.name] + self.offset, dtype=np.int64)
+        flat = np.full(self.shape, starts[self.sources[0]] + self.offset, dtype=np.int64)
         for axis, (size, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
             steps = np.arange(size, dtype=np.int64) * stride
             flat += steps.reshape([size if a == axis else 1 for a in range(len(self.shape))])
@@ -126,6 +154,10 @@ class Constant:
     compute: Callable[[], torch.Tensor | None] | None = None
     sources: tuple[str, ...] = ()
     buffer: str | None = None
+
+    def at_rank(self, rank: int) -> "Constant":
+        """Return the same elements with leading dimensions of size 1, up to `rank` dimensions."""
+        return self.reshaped((1,) * (rank - len(self.shape)) + self.shape)
 
     def reshaped(self, shape: Sequence[int]) -> "Constant":
         """Return the same elements in another shape."""

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from netgraph import Connection, ElementIndex
+from prune_adapters.errors import TraceError
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.meeting import combine, reduce
 from prune_adapters.trace.values import Weight
@@ -107,7 +108,10 @@ def _split_by_parameter(graph: GraphBuilder, numbers: np.ndarray, common: dict) 
         block = here[r[0] : r[-1] + 1, c[0] : c[-1] + 1]
         split_groups = common["groups"] > 1 and block.shape != here.shape[:2]
         if number < 0 or (numbers < 0).any() or not block.all() or split_groups:
-            raise ValueError("a weight put together from several parameters, or padded, in an irregular way")
+            raise TraceError(
+                f"weight of {names[max(number, 0)]!r}: put together from several parameters, or padded, in an "
+                "irregular way; concatenate whole rows or whole columns, or pass unknown='mix'"
+            )
         index = numbers[r[0] : r[-1] + 1, c[0] : c[-1] + 1] - starts[number]
         sizes = {"rows": len(r), "columns": len(c), "taps": common["taps"], "groups": common["groups"]}
         place = {"target_start": int(r[0]), "source_start": int(c[0])}

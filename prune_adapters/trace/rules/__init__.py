@@ -3,6 +3,7 @@
 from prune_adapters.trace.rules import (
     attention,
     conv,
+    einsum,
     elementwise,
     embedding,
     joins,
@@ -13,4 +14,16 @@ from prune_adapters.trace.rules import (
     views,
 )
 
-__all__ = ["attention", "conv", "elementwise", "embedding", "joins", "linear", "norm", "products", "reduce", "views"]
+__all__ = [
+    "attention",
+    "conv",
+    "einsum",
+    "elementwise",
+    "embedding",
+    "joins",
+    "linear",
+    "norm",
+    "products",
+    "reduce",
+    "views",
+]

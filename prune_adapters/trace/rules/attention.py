@@ -24,54 +24,55 @@ _scaled_dot_product_attention_math _scaled_dot_product_fused_attention_overridea
 @register_rule(*(f"aten.{name}" for name in KERNELS.split()))
 def attention(op: Operation) -> Value | tuple[Value, ...]:
     """softmax(q k^T) v."""
-    query, key, value = op.args[:3]
+    query, key, value = op.tensors()[:3]
     heads = query.shape[-3] if len(query.shape) > 2 else 1
     key, value = (_repeat_heads(part, heads) for part in (key, value))
-    scores_shape = (*query.shape[:-1], key.shape[-2])
-    ids = _scores(op, query, key, scores_shape)
-    result = op.units(_weighted_values(op, ids, scores_shape, value), op.shapes[0])
+    shape = (*query.shape[:-1], key.shape[-2])
+    scores = _scores(replace(op, name=op.name + ".score", shapes=(shape,)), query, key)
+    result = op.units(_weighted_values(op, scores, value))
     return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
 
 
-def _scores(op: Operation, query: Value, key: Value, shape: tuple[int, ...]) -> torch.Tensor | None:
-    """Return the ids of the softmax of the scores, None where they do not depend on the input."""
-    named = _named(op, ".score", shape)
-    if isinstance(query, Units) and isinstance(key, Units):
-        ids = matrix_product(
-            named, query, Units(key.ids.transpose(-1, -2), (*key.shape[:-2], key.shape[-1], key.shape[-2]))
-        )
-    elif isinstance(query, Units) or isinstance(key, Units):
-        units = query if isinstance(query, Units) else key
-        for source in (key if isinstance(query, Units) else query).sources:
-            op.graph.note_role(source, "constant")
-        ids = reduce(op.graph, units.ids, [-1], named.name)
-    else:
-        return None
-    bias = op["attn_mask"] if op.has("attn_mask") else None
-    actions = [(_at_rank(op, bias, ids.dim()), "shift")] if isinstance(bias, (Weight, Constant)) else []
+def _scores(op: Operation, query: Value, key: Value) -> Value:
+    """Return the softmax of the scores."""
+    ids = _products(op, query, key)
+    bias = op.value("attn_mask")
     if isinstance(bias, Units):
-        ids = meet(
-            op.graph, [ids, bias.ids.reshape([1] * (ids.dim() - bias.ids.dim()) + list(bias.ids.shape))], named.name
-        )
-    mixed = mix(op.graph, ids, [-1], named.name)
-    return act(op.graph, mixed, [*actions, (Constant(()), "shift")], named.name)
+        terms = [bias.at_rank(len(op.shape)).ids, *([] if ids is None else [ids])]
+        ids = meet(op.graph, terms, op.name)
+    if ids is None:
+        return Constant(op.shape, sources=(*query.sources, *key.sources))
+    shifts = [(bias.at_rank(ids.dim()), "shift")] if isinstance(bias, (Weight, Constant)) else []
+    mixed = mix(op.graph, ids, [-1], op.name)
+    return Units(act(op.graph, mixed, [*shifts, (Constant(()), "shift")], op.name), op.shape)
 
 
-def _weighted_values(op: Operation, scores: torch.Tensor | None, shape: tuple[int, ...], value: Value) -> torch.Tensor:
-    if isinstance(value, Units):
-        if scores is None:
-            return reduce(op.graph, value.ids, [-2], op.name)
-        return matrix_product(op, Units(scores, shape), value)
-    for source in value.sources:
+def _products(op: Operation, query: Value, key: Value) -> torch.Tensor | None:
+    """Return the ids of q k^T, None where neither depends on the input."""
+    turned = _turned(key) if isinstance(key, Units) else None
+    if isinstance(query, Units) and turned:
+        return matrix_product(op, query, turned)
+    for source in (*query.sources, *key.sources):
         op.graph.note_role(source, "constant")
-    return scores
+    if turned:
+        return reduce(op.graph, turned.ids, [-2], op.name)
+    return reduce(op.graph, query.ids, [-1], op.name) if isinstance(query, Units) else None
 
 
-def _at_rank(op: Operation, bias: Weight | Constant, rank: int) -> Weight | Constant:
-    shape = [1] * (rank - len(bias.shape)) + list(bias.shape)
-    if isinstance(bias, Constant):
-        return bias.reshaped(shape)
-    return bias.rearranged(range(len(bias.shape)), shape, op.graph.element_starts)
+def _turned(key: Units) -> Units:
+    return Units(key.ids.transpose(-1, -2), (*key.shape[:-2], key.shape[-1], key.shape[-2]))
+
+
+def _weighted_values(op: Operation, scores: Value, value: Value) -> torch.Tensor:
+    if isinstance(value, Units) and isinstance(scores, Units):
+        return matrix_product(op, scores, value)
+    for source in (*value.sources, *scores.sources):
+        op.graph.note_role(source, "constant")
+    if isinstance(value, Units):
+        return reduce(op.graph, value.ids, [-2], op.name)
+    if isinstance(scores, Units):
+        return reduce(op.graph, scores.ids, [-1], op.name)
+    raise op.error("only its mask depends on the input", "pass unknown='mix'")
 
 
 def _repeat_heads(part: Value, heads: int) -> Value:
@@ -81,7 +82,3 @@ def _repeat_heads(part: Value, heads: int) -> Value:
     repeats = heads // part.shape[-3]
     ids = part.ids if part.ids.shape[-3] == 1 else part.ids.repeat_interleave(repeats, -3)
     return Units(ids, (*part.shape[:-3], heads, *part.shape[-2:]))
-
-
-def _named(op: Operation, suffix: str, shape: tuple[int, ...]) -> Operation:
-    return replace(op, name=op.name + suffix, shapes=(shape,))

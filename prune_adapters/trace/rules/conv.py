@@ -17,8 +17,7 @@ __all__ = ["convolution", "transposed_convolution"]
 @register_rule("aten.conv1d", "aten.conv2d", "aten.conv3d", "aten.convolution", "aten._convolution")
 def convolution(op: Operation) -> Value:
     """Sum over the channels of the group and the kernel positions, plus the bias."""
-    transposed = op.has("transposed") and op["transposed"]
-    return _convolved(op, "io" if transposed else "oi")
+    return _convolved(op, "io" if op.argument("transposed") else "oi")
 
 
 @register_rule("aten.conv_transpose1d", "aten.conv_transpose2d", "aten.conv_transpose3d")
@@ -28,18 +27,18 @@ def transposed_convolution(op: Operation) -> Value:
 
 
 def _convolved(op: Operation, order: str) -> Value:
-    units, weight, bias = op["input"], op["weight"], op["bias"]
+    units, weight = op.value("input"), op.value("weight")
     if not isinstance(units, Units) or not isinstance(weight, Weight):
         raise op.error("a convolution whose kernel is computed", "pass unknown='mix', or use a parameter as its weight")
     n_positions = len(weight.shape) - 2
     channel = len(units.shape) - n_positions - 1
     slots = slots_of(op.graph, units.ids, channel, units.shape[channel], op.name)
-    ids = connect(op.graph, weight, slots, layer_name(op, weight), order, int(op["groups"]))
+    ids = connect(op.graph, weight, slots, layer_name(op, weight), order, op.number("groups"))
     ids = ids.reshape([1] * channel + [-1] + [1] * n_positions)
-    return op.units(_with_bias(op, ids, bias, channel))
+    return op.units(_with_bias(op, ids, op.value("bias"), channel))
 
 
-def _with_bias(op: Operation, ids: torch.Tensor, bias: object, channel: int) -> torch.Tensor:
+def _with_bias(op: Operation, ids: torch.Tensor, bias: Value | None, channel: int) -> torch.Tensor:
     if isinstance(bias, Weight):
         shape = [bias.shape[0] if d == channel else 1 for d in range(ids.dim())]
         return act(op.graph, ids, [(bias.rearranged([0], shape, op.graph.element_starts), "shift")], op.name)

@@ -12,9 +12,7 @@ from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 
 __all__ = [
-    "align",
     "as_units",
-    "at_rank",
     "clamp",
     "constants",
     "copied",
@@ -40,32 +38,21 @@ logit digamma lgamma gt lt ge le eq ne logical_not isnan isinf isfinite bitwise_
 SUMS = """add sub rsub subtract maximum minimum where lerp atan2 fmod remainder logaddexp hypot logical_and logical_or
 logical_xor bitwise_and bitwise_or"""
 
-
-def align(op: Operation, value: Value) -> torch.Tensor:
-    """Return the ids of a unit operand at the rank of the output."""
-    missing = len(op.shape) - value.ids.dim()
-    return value.ids.reshape([1] * missing + list(value.ids.shape))
+SHAPES_ONLY = """fill zero zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full
+new_empty"""
 
 
-def at_rank(op: Operation, value: Weight | Constant) -> Weight | Constant:
-    """Return a parameter or constant operand at the rank of the output."""
-    missing = len(op.shape) - len(value.shape)
-    shape = [1] * missing + list(value.shape)
-    if isinstance(value, Constant):
-        return value.reshaped(shape)
-    return value.rearranged(range(len(value.shape)), shape, op.graph.element_starts)
-
-
-def shifted(op: Operation, value: Value) -> Value:
-    """Return the operand with its zeros turned into constants."""
-    return op.units(act(op.graph, value.ids, [(Constant(()), "shift")], op.name))
+def shifted(op: Operation, ids: torch.Tensor) -> Value:
+    """Return the output whose units are `ids`, with zeros turned into constants."""
+    return op.units(act(op.graph, ids, [(Constant(()), "shift")], op.name))
 
 
 def meet_terms(op: Operation, terms: list[object]) -> Value:
     """Return the sum of units, parameters, constants and numbers."""
+    rank = len(op.shape)
     terms = [as_units(op, t) if isinstance(t, Tokens) else t for t in terms]
-    ids = meet(op.graph, [align(op, t) for t in terms if isinstance(t, Units)], op.name)
-    constants = [(at_rank(op, t), "shift") for t in terms if isinstance(t, (Weight, Constant))]
+    ids = meet(op.graph, [t.at_rank(rank).ids for t in terms if isinstance(t, Units)], op.name)
+    constants = [(t.at_rank(rank), "shift") for t in terms if isinstance(t, (Weight, Constant))]
     if any(isinstance(t, (int, float)) and t for t in terms):
         constants.append((Constant(()), "shift"))
     return op.units(act(op.graph, ids, constants, op.name) if constants else ids)
@@ -81,32 +68,37 @@ def as_units(op: Operation, tokens: Tokens) -> Units:
 def keeps_zero(op: Operation) -> Value:
     """f(0) = 0: the unit goes on."""
     value = op.args[0]
-    return value if isinstance(value, Tokens) else op.units(value.ids)
+    return value if isinstance(value, Tokens) else op.units(op.first.ids)
 
 
 @register_rule("aten.prelu")
 def prelu(op: Operation) -> Value:
     """The slope of the negative side acts as a gate that never closes."""
-    for source in op["weight"].sources:
+    slope = op.value("weight")
+    for source in slope.sources if slope else ():
         op.graph.note_role(source, "gate")
-    return op.units(op.args[0].ids)
+    return op.units(op.first.ids)
 
 
 @register_rule(*(f"aten.{name}" for name in LIFTS_ZERO.split()))
 def lifts_zero(op: Operation) -> Value:
     """f(0) != 0: a zero becomes a constant."""
+    rank = len(op.shape)
     operands = [as_units(op, t) if isinstance(t, Tokens) else t for t in op.tensors()]
-    ids = meet(op.graph, [align(op, t) for t in operands if isinstance(t, Units)], op.name)
-    return op.units(act(op.graph, ids, [(Constant(()), "shift")], op.name))
+    ids = meet(op.graph, [t.at_rank(rank).ids for t in operands if isinstance(t, Units)], op.name)
+    return shifted(op, ids)
 
 
 @register_rule("aten.clamp", "aten.clip", "aten.hardtanh", "aten.clamp_min", "aten.clamp_max", "aten.threshold")
 def clamp(op: Operation) -> Value:
     """Zero stays zero if it lies within the bounds."""
-    names = ("min", "max", "min_val", "max_val", "threshold")
-    low, high = (next((op[n] for n in group if op.has(n)), None) for group in (names[::2], names[1::2]))
-    keeps = (low is None or low <= 0) and (high is None or high >= 0)
-    return op.units(op.args[0].ids) if keeps else shifted(op, op.args[0])
+    lows = (op.argument(name) for name in ("min", "min_val", "threshold"))
+    highs = (op.argument(name) for name in ("max", "max_val"))
+    keeps = all(not isinstance(low, (int, float)) or low <= 0 for low in lows)
+    keeps &= all(not isinstance(high, (int, float)) or high >= 0 for high in highs)
+    if len(op.tensors()) > 1:
+        return lifts_zero(op)
+    return op.units(op.first.ids) if keeps else shifted(op, op.first.ids)
 
 
 @register_rule("aten.pow")
@@ -128,13 +120,12 @@ def sums(op: Operation) -> Value:
 def copied(op: Operation) -> Value:
     """The source replaces what was there."""
     source = op.args[1]
-    return op.units(align(op, source)) if isinstance(source, Units) else Constant(op.shape, sources=source.sources)
+    if isinstance(source, Units):
+        return op.units(source.at_rank(len(op.shape)).ids)
+    return Constant(op.shape, sources=source.sources if isinstance(source, Value) else ())
 
 
-@register_rule("aten.fill", "aten.zero", "aten.zeros_like", "aten.ones_like", "aten.full_like", "aten.empty_like")
-@register_rule(
-    "aten.new_zeros", "aten.new_ones", "aten.new_full", "aten.new_empty", "aten.rand_like", "aten.randn_like"
-)
+@register_rule(*(f"aten.{name}" for name in SHAPES_ONLY.split()))
 def constants(op: Operation) -> Value:
     """Only the shape of the operand counts."""
     return Constant(op.shape)

@@ -14,14 +14,24 @@ from prune_adapters.trace.weights import connect
 __all__ = ["embedding", "input_units", "looked_up"]
 
 
-@register_rule("aten.embedding", "aten.embedding_bag", "aten._embedding_bag")
+def looked_up(op: Operation) -> Value:
+    """Return a table at constant positions: the picked rows, as a moved parameter."""
+    table, positions = op.tensors()[:2]
+    known = positions.value() if isinstance(positions, Constant) else None
+    if known is None or not isinstance(table, Weight):
+        return Constant(op.shape, sources=table.sources)
+    picked = table.numbers(op.graph.element_starts)[known.cpu().numpy()]
+    return Weight(picked.shape, None, index=picked, names=table.sources)
+
+
+@register_rule("aten.embedding", "aten.embedding_bag", "aten._embedding_bag", on_parameters=looked_up)
 def embedding(op: Operation) -> Value | tuple[Value, ...]:
     """One weighted edge from each token to each dimension."""
-    table, tokens = op.args[:2]
+    table, tokens = op.tensors()[:2]
     if not isinstance(tokens, Tokens) or not isinstance(table, Weight):
         raise op.error("its table or its indices are computed from the input", "pass unknown='mix'")
     units = input_units(op, tokens, table.shape[0])
-    turned = table.rearranged([1, 0], table.shape[::-1], op.graph.element_starts)
+    turned = table.transposed(op.graph.element_starts)
     ids = connect(op.graph, turned, units, layer_name(op, table), "oi")
     result = op.units(ids.reshape([1] * (len(op.shape) - 1) + [-1]))
     return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
@@ -34,16 +44,3 @@ def input_units(op: Operation, tokens: Tokens, size: int) -> torch.Tensor:
         if layer.name.split("#")[0] == tokens.name and layer.size == size:
             return torch.from_numpy(np.arange(layer.start, layer.start + size))
     return op.graph.input_layer(tokens.name, size)
-
-
-def looked_up(op: Operation) -> Value:
-    """Return a table at constant positions: the picked rows, as a moved parameter."""
-    table, positions = op.args[:2]
-    known = positions.value() if isinstance(positions, Constant) else None
-    if known is None:
-        return Constant(op.shape, sources=table.sources)
-    picked = table.numbers(op.graph.element_starts)[known.cpu().numpy()]
-    return Weight(picked.shape, None, index=picked, names=table.sources)
-
-
-embedding.on_parameters = looked_up

@@ -16,36 +16,32 @@ from prune_adapters.trace.values import PRESENT, ZERO, Constant, Units, Value, W
 
 __all__ = ["cat", "pad", "stack"]
 
-
-def cat(op: Operation) -> Value:
-    """Concatenate units along channels, or join them along positions."""
-    parts, dim = list(op["tensors"]), op["dim"] % len(op.shape)
-    parts = [p for p in parts if len(p.shape) == len(op.shape)]
-    if op.options.positions == "join" and _along_positions(parts, dim):
-        return _joined(op, parts)
-    for part in parts:
-        for source in () if isinstance(part, Units) else part.sources:
-            op.graph.note_role(source, "constant")
-    return op.units(compress(torch.cat(_aligned(op, parts, dim), dim)))
+PADS = "constant_pad_nd pad reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d"
 
 
-def stack(op: Operation) -> Value:
-    """Stack units along a new dimension, which they are told apart by."""
-    dim = op["dim"] % len(op.shape)
-    parts = [_ids(op, p).unsqueeze(dim) for p in op["tensors"]]
-    for part in op["tensors"]:
-        for source in () if isinstance(part, Units) else part.sources:
-            op.graph.note_role(source, "constant")
-    return op.units(compress(torch.cat(_same_size(parts, dim), dim)))
-
-
-def _moved_cat(op: Operation, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+def _same_on_tensors(op: Operation, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     return op.target(list(tensors), *op.args[1:], **op.kwargs)
 
 
-cat.moves_elements = stack.moves_elements = _moved_cat
-register_rule("aten.cat", "aten.concat", "aten.concatenate")(cat)
-register_rule("aten.stack")(stack)
+@register_rule("aten.cat", "aten.concat", "aten.concatenate", move=_same_on_tensors)
+def cat(op: Operation) -> Value:
+    """Concatenate units along channels, or join them along positions."""
+    parts = [part for part in _parts(op) if len(part.shape) == len(op.shape)]
+    if op.options.positions == "join" and _along_positions(parts, op.dim()):
+        return _joined(op, parts)
+    return op.units(compress(torch.cat(_aligned(op, parts, op.dim()), op.dim())))
+
+
+@register_rule("aten.stack", move=_same_on_tensors)
+def stack(op: Operation) -> Value:
+    """Stack units along a new dimension, which they are told apart by."""
+    parts = [_ids(op, part).unsqueeze(op.dim()) for part in _parts(op)]
+    return op.units(compress(torch.cat(_same_size(parts, op.dim()), op.dim())))
+
+
+def _parts(op: Operation) -> list[Value]:
+    listed = op.args[0]
+    return [part for part in listed if isinstance(part, Value)] if isinstance(listed, (list, tuple)) else []
 
 
 def _along_positions(parts: list[Value], dim: int) -> bool:
@@ -63,6 +59,8 @@ def _joined(op: Operation, parts: list[Value]) -> Value:
 def _ids(op: Operation, part: Value) -> torch.Tensor:
     if isinstance(part, Weight):
         return held(op.graph, part, op.name)
+    for source in part.sources:
+        op.graph.note_role(source, "constant")
     return part.ids if isinstance(part, Units) else torch.full([1] * len(part.shape), PRESENT)
 
 
@@ -80,19 +78,17 @@ def _same_size(parts: list[torch.Tensor], dim: int) -> list[torch.Tensor]:
     return [p.expand([p.shape[d] if d == dim else sizes[d] for d in range(p.dim())]) for p in parts]
 
 
-@register_rule(
-    "aten.constant_pad_nd", "aten.pad", "aten.reflection_pad1d", "aten.reflection_pad2d", "aten.replication_pad2d"
-)
+@register_rule(*(f"aten.{name}" for name in PADS.split()))
 def pad(op: Operation) -> Value:
     """Pad positions (units stay) or channels (the new ones are zero, or a constant)."""
-    units, widths = op.args[0], op["pad"] if op.has("pad") else op["padding"]
-    value = op["value"] if op.has("value") else None
-    dims = [d for d in range(len(widths) // 2) if widths[2 * d] or widths[2 * d + 1]]
-    on_channels = [d for d in dims if units.ids.shape[-1 - d] > 1]
-    if on_channels or op.options.positions == "split":
-        fill = PRESENT if value else ZERO
-        sizes = [units.shape[d] if len(units.shape) - 1 - d in dims else s for d, s in enumerate(units.ids.shape)]
-        if op.has("mode") and op["mode"] != "constant":
-            raise op.error("padding of channels that is not constant", "pad positions only, or pass unknown='mix'")
-        return op.units(compress(torch.constant_pad_nd(units.ids.expand(sizes), widths, fill)))
-    return op.units(act(op.graph, units.ids, [(Constant(()), "shift")], op.name) if value else units.ids)
+    units, value = op.first, op.argument("value")
+    widths = op.numbers("pad") or op.numbers("padding")
+    padded = [d for d in range(len(widths) // 2) if widths[2 * d] or widths[2 * d + 1]]
+    if not any(units.ids.shape[-1 - d] > 1 for d in padded):
+        return op.units(act(op.graph, units.ids, [(Constant(()), "shift")], op.name) if value else units.ids)
+    if op.argument("mode") not in (None, "constant"):
+        raise op.error("padding of channels that is not constant", "pad positions only, or pass unknown='mix'")
+    rank = units.ids.dim()
+    sizes = [units.shape[d] if rank - 1 - d in padded else size for d, size in enumerate(units.ids.shape)]
+    fill = PRESENT if value else ZERO
+    return op.units(compress(torch.constant_pad_nd(units.ids.expand(sizes), widths, fill)))

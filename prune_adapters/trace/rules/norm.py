@@ -10,7 +10,7 @@ import torch
 from prune_adapters.trace.acting import act
 from prune_adapters.trace.meeting import mix
 from prune_adapters.trace.registry import Operation, register_rule
-from prune_adapters.trace.values import Constant, Units, Value, Weight
+from prune_adapters.trace.values import Constant, Value, Weight
 
 __all__ = ["affine", "batch_norm", "group_norm", "instance_norm", "layer_norm", "normalize"]
 
@@ -21,7 +21,7 @@ def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None
     if isinstance(mean, Constant):
         actions.append((mean.reshaped([mean.shape[0] if d in dims else 1 for d in range(ids.dim())]), "shift"))
     for argument, role in (("weight", "gate"), ("bias", "shift")):
-        value = op[argument] if op.has(argument) else None
+        value = op.value(argument)
         if isinstance(value, Weight):
             sizes = iter(value.shape)
             shape = [next(sizes) if d in dims else 1 for d in range(ids.dim())]
@@ -36,22 +36,20 @@ def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None
 )
 def batch_norm(op: Operation) -> Value | tuple[Value, ...]:
     """Follows the channel; the running mean makes a constant."""
-    units = op["input"]
-    ids = affine(op, units.ids, [1], op["running_mean"])
-    return _first_of(op, ids)
+    return _first_of(op, affine(op, op.first.ids, [1], op.value("running_mean")))
 
 
 @register_rule("aten.instance_norm")
 def instance_norm(op: Operation) -> Value:
     """Follows the channel: a constant channel becomes zero before the bias, which is taken as a constant."""
-    return op.units(affine(op, op["input"].ids, [1], None if op["use_input_stats"] else op["running_mean"]))
+    return op.units(affine(op, op.first.ids, [1], None if op.argument("use_input_stats") else op.value("running_mean")))
 
 
 @register_rule("aten.layer_norm", "aten.native_layer_norm", "aten.rms_norm", "aten._fused_rms_norm")
 def layer_norm(op: Operation) -> Value | tuple[Value, ...]:
     """Mixes the normalised dimensions."""
-    units = op["input"]
-    dims = list(range(units.ids.dim() - len(op["normalized_shape"]), units.ids.dim()))
+    units = op.first
+    dims = list(range(units.ids.dim() - len(op.numbers("normalized_shape")), units.ids.dim()))
     ids = units.ids if op.options.norm == "through" else mix(op.graph, units.ids, dims, op.name)
     return _first_of(op, affine(op, ids, dims))
 
@@ -59,8 +57,8 @@ def layer_norm(op: Operation) -> Value | tuple[Value, ...]:
 @register_rule("aten.group_norm", "aten.native_group_norm")
 def group_norm(op: Operation) -> Value | tuple[Value, ...]:
     """Mixes the channels of each group."""
-    units = op["input"]
-    groups = op["num_groups"] if op.has("num_groups") else op["group"]
+    units = op.first
+    groups = op.number("num_groups" if op.packet == "aten.group_norm" else "group")
     channels, ids = units.shape[1], units.ids
     if op.options.norm != "through" and ids.shape[1] > 1:
         grouped = ids.reshape([ids.shape[0], groups, channels // groups, *ids.shape[2:]])
@@ -78,5 +76,4 @@ def _first_of(op: Operation, ids: torch.Tensor) -> Value | tuple[Value, ...]:
 @register_rule("aten.normalize", "aten.renorm")
 def normalize(op: Operation) -> Value:
     """Divided by a norm over one dimension: never zero where the unit is not."""
-    units: Units = op.args[0]
-    return op.units(mix(op.graph, units.ids, [op["dim"]], op.name))
+    return op.units(mix(op.graph, op.first.ids, [op.dim()], op.name))

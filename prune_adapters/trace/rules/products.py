@@ -6,7 +6,7 @@ A product is zero if any factor is; a parameter as a factor is a per-unit gate, 
 from prune_adapters.trace.acting import act
 from prune_adapters.trace.meeting import meet
 from prune_adapters.trace.registry import Operation, register_rule
-from prune_adapters.trace.rules.elementwise import align, as_units, at_rank, meet_terms, shifted
+from prune_adapters.trace.rules.elementwise import as_units, meet_terms, shifted
 from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 
 __all__ = ["add_product", "gated", "meet_factors", "product", "quotient"]
@@ -16,9 +16,10 @@ def meet_factors(op: Operation, factors: list[object]) -> Value:
     """Return the product of units, parameters, constants and numbers."""
     if any(isinstance(f, (int, float)) and f == 0 for f in factors):
         return Constant(op.shape)
+    rank = len(op.shape)
     factors = [as_units(op, f) if isinstance(f, Tokens) else f for f in factors]
-    ids = meet(op.graph, [align(op, f) for f in factors if isinstance(f, Units)], op.name, product=True)
-    gates = [(at_rank(op, f), "gate") for f in factors if isinstance(f, (Weight, Constant))]
+    ids = meet(op.graph, [f.at_rank(rank).ids for f in factors if isinstance(f, Units)], op.name, product=True)
+    gates = [(f.at_rank(rank), "gate") for f in factors if isinstance(f, (Weight, Constant))]
     return op.units(act(op.graph, ids, gates, op.name) if gates else ids)
 
 
@@ -32,8 +33,8 @@ def product(op: Operation) -> Value:
 def quotient(op: Operation) -> Value:
     """As a product; the reciprocal of units alone is never zero."""
     above, below = op.args[:2]
-    if not isinstance(above, Units):
-        return shifted(op, Units(align(op, below), op.shape))
+    if not isinstance(above, Units) and isinstance(below, Units):
+        return shifted(op, below.at_rank(len(op.shape)).ids)
     return meet_factors(op, [above, below])
 
 
@@ -49,10 +50,8 @@ def add_product(op: Operation) -> Value:
 @register_rule("aten.glu")
 def gated(op: Operation) -> Value:
     """One half times the sigmoid of the other."""
-    whole, dim = op.args[0], op["dim"] % len(op.args[0].shape)
-    full = whole.ids.expand(
-        [n if d == dim else s for d, (n, s) in enumerate(zip(whole.shape, whole.ids.shape, strict=True))]
-    )
-    half, gate = full.chunk(2, dim)
+    whole, dim = op.first, op.dim()
+    sizes = [whole.shape[d] if d == dim else size for d, size in enumerate(whole.ids.shape)]
+    half, gate = whole.ids.expand(sizes).chunk(2, dim)
     opened = act(op.graph, gate, [(Constant(()), "shift")], op.name + ".gate")
     return op.units(meet(op.graph, [half, opened], op.name, product=True))

@@ -24,7 +24,7 @@ REDUCTIONS = """mean sum amax amin var std norm linalg_vector_norm nansum max mi
 prod var_mean std_mean aminmax nanmean"""
 
 
-def _positions(op: Operation, units: Units) -> range:
+def _positions(op: Operation) -> range:
     """Return the pooled dimensions: all after batch and channels."""
     rank = len(op.shape)
     n_positions = next((int(c) for c in op.packet if c.isdigit()), rank - 2)
@@ -34,16 +34,14 @@ def _positions(op: Operation, units: Units) -> range:
 @register_rule(*(f"aten.{name}" for name in POOLS.split()))
 def pool(op: Operation) -> Value | tuple[Value, ...]:
     """Over positions: the channel goes on."""
-    units = op.args[0]
-    result = op.units(reduce(op.graph, units.ids, _positions(op, units), op.name))
+    result = op.units(reduce(op.graph, op.first.ids, _positions(op), op.name))
     return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
 
 
 @register_rule(*(f"aten.{name}" for name in RESAMPLERS.split()), "aten.grid_sampler", "aten.grid_sampler_2d")
 def resample(op: Operation) -> Value:
     """Over positions: the channel goes on."""
-    units = op.args[0]
-    return op.units(reduce(op.graph, units.ids, range(2, len(op.shape)), op.name))
+    return op.units(reduce(op.graph, op.first.ids, range(2, len(op.shape)), op.name))
 
 
 @register_rule(*(f"aten.{name}" for name in REDUCTIONS.split()))
@@ -51,10 +49,9 @@ def reduction(op: Operation) -> Value | tuple[Value, ...]:
     """The units that differ along the reduced dimensions meet; two tensors meet element by element."""
     if len(op.args) > 1 and isinstance(op.args[1], (Units, Tokens)):
         return meet_terms(op, list(op.args[:2]))
-    units = as_units(op, op.args[0]) if isinstance(op.args[0], Tokens) else op.args[0]
-    dims = op["dim"] if op.has("dim") else None
-    dims = [dims] if isinstance(dims, int) else list(dims or range(units.ids.dim()))
-    keepdim = len(op.shape) == units.ids.dim() and bool(op.shape) and (not op.has("keepdim") or bool(op["keepdim"]))
+    units = as_units(op, op.args[0]) if isinstance(op.args[0], Tokens) else op.first
+    dims = op.numbers("dim") or list(range(units.ids.dim()))
+    keepdim = bool(op.shape) and len(op.shape) == units.ids.dim()
     ids = reduce(op.graph, units.ids, dims, op.name, keepdim=keepdim)
     if op.packet.rsplit(".", 1)[1] in ("logsumexp", "prod", "all"):
         ids = act(op.graph, ids, [(Constant(()), "shift")], op.name)
@@ -64,7 +61,7 @@ def reduction(op: Operation) -> Value | tuple[Value, ...]:
 @register_rule("aten.cumsum", "aten.cumprod", "aten.logcumsumexp", "aten.cummax", "aten.cummin")
 def running(op: Operation) -> Value | tuple[Value, ...]:
     """Each element depends on those before it along the dimension."""
-    ids = mix(op.graph, op.args[0].ids, [op["dim"]], op.name)
+    ids = mix(op.graph, op.first.ids, [op.dim()], op.name)
     if op.packet in ("aten.cumprod", "aten.logcumsumexp"):
         ids = act(op.graph, ids, [(Constant(()), "shift")], op.name)
     return tuple(op.units(ids, shape) for shape in op.shapes)
@@ -74,6 +71,5 @@ def running(op: Operation) -> Value | tuple[Value, ...]:
 @register_rule("aten.softmin", "aten.special_softmax", "aten.special_log_softmax")
 def softmax(op: Operation) -> Value:
     """Every output depends on every input along the dimension; softmax of zeros is a constant."""
-    units = op.args[0]
-    ids = mix(op.graph, units.ids, [op["dim"]], op.name)
+    ids = mix(op.graph, op.first.ids, [op.dim()], op.name)
     return op.units(act(op.graph, ids, [(Constant(()), "shift")], op.name))

@@ -1,21 +1,26 @@
 """Operators that only move elements: the same operator runs on the ids."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.utils._pytree import tree_map
 
 from prune_adapters.trace.ids import compress
-from prune_adapters.trace.registry import Operation, register_rule
+from prune_adapters.trace.registry import Move, Operation, register_rule
 from prune_adapters.trace.values import Constant, Tokens, Units, Value
 
 __all__ = ["expand", "indexed", "moves", "reshape", "roll", "same_operator", "unmoved"]
 
-Move = Callable[[Operation, torch.Tensor], "torch.Tensor | tuple[torch.Tensor, ...]"]
+VIEWS = """permute transpose t numpy_T mT adjoint flatten unflatten squeeze unsqueeze select slice narrow flip unbind
+split split_with_sizes chunk tensor_split hsplit vsplit repeat tile movedim moveaxis swapaxes swapdims pixel_shuffle
+pixel_unshuffle channel_shuffle repeat_interleave unfold diagonal rot90 tril triu select_copy slice_copy unsafe_split
+unsafe_chunk"""
+
+COPIES = "clone contiguous alias detach lift_fresh_copy positive to _to_copy type_as float double half"
 
 
 def moves(*operators: str) -> Callable[[Move], Move]:
-    """Register a movement of elements; it serves units, parameters and constants alike."""
+    """Return a decorator that registers a movement of elements; it serves units, parameters and constants alike."""
 
     def register(move: Move) -> Move:
         def rule(op: Operation) -> Value | tuple[Value, ...]:
@@ -28,15 +33,14 @@ def moves(*operators: str) -> Callable[[Move], Move]:
             outputs = moved if isinstance(moved, (list, tuple)) else (moved,)
             return tuple(op.units(compress(ids), shape) for ids, shape in zip(outputs, op.shapes, strict=True))
 
-        rule.moves_elements = move
-        register_rule(*(f"aten.{name}" for name in operators))(rule)
+        register_rule(*(f"aten.{name}" for name in operators), move=move)(rule)
         return move
 
     return register
 
 
 def _constants(op: Operation) -> tuple[Value, ...]:
-    """A constant moved in a way that only the shape of a unit tensor decides (`expand_as`)."""
+    """Return a constant moved in a way that only the shape of a unit tensor decides (`expand_as`)."""
     if not op.packet.endswith("_as"):
         raise op.error("a constant is indexed by values that depend on the input", "pass unknown='mix'")
     return tuple(Constant(shape) for shape in op.shapes)
@@ -54,76 +58,21 @@ def expand(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
     return tensor.expand(op.shape)
 
 
-@moves(
-    *[
-        "permute",
-        "transpose",
-        "t",
-        "numpy_T",
-        "mT",
-        "adjoint",
-        "flatten",
-        "unflatten",
-        "squeeze",
-        "unsqueeze",
-        "select",
-        "slice",
-        "narrow",
-        "flip",
-        "unbind",
-        "split",
-    ],
-    *[
-        "split_with_sizes",
-        "chunk",
-        "tensor_split",
-        "hsplit",
-        "vsplit",
-        "repeat",
-        "tile",
-        "movedim",
-        "moveaxis",
-        "swapaxes",
-        "swapdims",
-    ],
-    *[
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "channel_shuffle",
-        "repeat_interleave",
-        "unfold",
-        "diagonal",
-        "rot90",
-        "tril",
-        "triu",
-    ],
-    *["select_copy", "slice_copy", "unsafe_split", "unsafe_chunk", "as_strided"],
-)
-def same_operator(op: Operation, tensor: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+@moves(*VIEWS.split())
+def same_operator(op: Operation, tensor: torch.Tensor) -> torch.Tensor | Sequence[torch.Tensor]:
     """The operator itself, on the ids."""
-    return op.target(tensor, *_known(op, op.args[1:]), **_known(op, op.kwargs))
+    args, kwargs = _known(op)
+    return op.target(tensor, *args, **kwargs)
 
 
 @moves("index", "index_select", "gather", "take_along_dim")
 def indexed(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
     """Picked by constant positions, which must be known."""
-    return op.target(tensor.contiguous(), *_known(op, op.args[1:]), **_known(op, op.kwargs))
+    args, kwargs = _known(op)
+    return op.target(tensor.contiguous(), *args, **kwargs)
 
 
-@moves(
-    "clone",
-    "contiguous",
-    "alias",
-    "detach",
-    "lift_fresh_copy",
-    "positive",
-    "to",
-    "_to_copy",
-    "type_as",
-    "float",
-    "double",
-    "half",
-)
+@moves(*COPIES.split())
 def unmoved(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
     """The elements stay where they are."""
     return tensor
@@ -132,27 +81,23 @@ def unmoved(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
 @moves("roll")
 def roll(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
     """Rolling along positions keeps every unit in its place."""
-    dims = op["dims"]
+    dims = op.numbers("dims")
     if dims and all(tensor.stride(d) == 0 for d in dims):
         return tensor
     return op.target(tensor, *op.args[1:], **op.kwargs)
 
 
-def _known(op: Operation, part: object) -> object:
-    """Return arguments with constants replaced by their values."""
+def _known(op: Operation) -> tuple[tuple, dict]:
+    """Return the arguments after the first, with constants replaced by their values."""
 
     def value(item: object) -> object:
         if isinstance(item, Constant):
             known = item.value()
             if known is None:
-                raise op.error(
-                    "its index is computed from parameters", "pass unknown='mix', or make the index a buffer"
-                )
+                raise op.error("its index is computed from parameters", "pass unknown='mix', or make it a buffer")
             return known
         if isinstance(item, Value):
-            raise op.error(
-                "its index depends on the input", "pass unknown='mix' to let every output depend on every input"
-            )
+            raise op.error("its index depends on the input", "pass unknown='mix'")
         return item
 
-    return tree_map(value, part)
+    return tree_map(value, op.args[1:]), tree_map(value, op.kwargs)

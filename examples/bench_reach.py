@@ -1,0 +1,148 @@
+"""Accessible and co-accessible units and the consistent count of ResNet-50 and ViT-B, against one reading of memory.
+
+    python examples/bench_reach.py [--quick] [--rounds N] [--json FILE]
+
+One thread, 90 and 99 % of the weights removed at random. Everything is timed in one run, round by round in turn, and
+every peer must give the same answer. The floor is one streaming read of the float32 weights.
+"""
+
+import benchmark  # first: it sets numpy to one thread
+
+# isort: split
+
+import numpy as np
+
+import netgraph as ng
+import nets
+import reach_peers as peers
+from netgraph import native
+
+LIMITS = {"ResNet-50": 0.1, "ViT-B": 0.12}
+"""The most that a pass over bits may take, in readings of the float32 weights."""
+
+
+NUMPY_TARGETS = {"ResNet-50": 5}
+"""From float32: ViT-B is told only. Its numpy pass takes 4 to 5 readings of memory, and no pass can take less than 1."""
+
+
+class Net:
+    """A network under random masks, and the ways to its answer."""
+
+    def __init__(self, name: str, graph: ng.NetGraph, sparsity: float) -> None:
+        self.name, self.label = name, f"{name} {sparsity:.0%}"
+        self.weights = nets.random_weights(graph, sparsity, seed=1)
+        self.graph = ng.with_weights(graph, self.weights)
+        self.halves = {name: (w.view(np.uint32) >> 16).astype(np.uint16) for name, w in self.weights.items()}
+        self.bytes = {name: w != 0 for name, w in self.weights.items()}
+        self.edges = peers.edges_of(graph, self.weights)
+        self.digraph = peers.networkx_graph(self.edges) if self.edges.source.size < 4_000_000 else None
+
+    def cases(self) -> list[benchmark.Case]:
+        graph, case = self.graph, benchmark.Case
+        cases = [
+            case("read", self.read),
+            case("float32", lambda: ng.sweep_weights(graph, self.weights)),
+            case("bfloat16", lambda: ng.sweep_weights(graph, self.halves, dtype="bfloat16")),
+            case("bool", lambda: ng.sweep_weights(graph, self.bytes)),
+            case("bits", lambda: ng.sweep(graph)),
+            case("trim", lambda: ng.trim(graph)),
+            case("numpy", lambda: peers.by_numpy(graph, self.weights), every=4),
+            case("scipy", lambda: peers.by_scipy(graph, peers.edges_of(graph, self.weights)), every=8),
+        ]
+        if self.digraph is not None:
+            cases.append(case("networkx", lambda: peers.by_networkx(graph, self.digraph, self.edges), every=8))
+        return cases
+
+    def read(self) -> None:
+        for weight in self.weights.values():
+            native.kernels.stream(weight)
+
+    def check(self) -> None:
+        """Raise if any peer gives another answer."""
+        found = ng.sweep(self.graph)
+        ours = peers.Answer(found.accessible, found.co_accessible, int(found.consistent.sum()))
+        theirs = {
+            "numpy": peers.by_numpy(self.graph, self.weights),
+            "scipy": peers.by_scipy(self.graph, self.edges),
+        }
+        if self.digraph is not None:
+            theirs["networkx"] = peers.by_networkx(self.graph, self.digraph, self.edges)
+        for name, answer in theirs.items():
+            if not ours.equals(answer):
+                raise SystemExit(f"{self.label}: {name} gives another answer")
+
+    def rows(self, times: dict[str, float], limit: float | None) -> list[benchmark.Row]:
+        judged = limit is not None
+
+        def row(what: str, value: float, target: float | None, better: str) -> benchmark.Row:
+            return benchmark.Row(f"{self.label}: {what}", value, "x", target if judged else None, better)
+
+        read, bits, float32 = times["read"], times["bits"], times["float32"]
+        rows = [
+            benchmark.Row(f"{self.label}: one streaming read of the float32 weights", read * 1e3, "ms"),
+            row("from float32 / read (goal 1.15)", float32 / read, 1.3, "low"),
+            row("from bfloat16 / read", times["bfloat16"] / read, None, "low"),
+            row("from bool / read", times["bool"] / read, None, "low"),
+            row("from bits / read", bits / read, limit, "low"),
+            row("trim, from bits / read", times["trim"] / read, None, "low"),
+            row("numpy from float32 / bits", times["numpy"] / bits, 20, "high"),
+            row("numpy from float32 / float32", times["numpy"] / float32, NUMPY_TARGETS.get(self.name), "high"),
+            row("scipy csgraph with building / float32", times["scipy"] / float32, 1, "high"),
+        ]
+        if "networkx" in times:
+            rows.append(row("networkx, graph ready / bits", times["networkx"] / bits, 100, "high"))
+        return rows
+
+
+def incremental_rows(net: Net, rounds: int, sweep_seconds: float, judged: bool) -> list[benchmark.Row]:
+    """Time deleting and inserting again kept elements drawn from the whole largest parameter."""
+    name = max(net.weights, key=lambda n: net.weights[n].size)
+    kept = np.flatnonzero(net.weights[name])
+    elements = np.random.default_rng(2).choice(kept, size=min(10_000, kept.size // 10), replace=False)
+    reach = ng.IncrementalReach(net.graph, mode="count")
+    forms = {"random": elements, "sorted": np.sort(elements)}
+    rows = []
+    for form, batch in forms.items():
+        cases = [
+            benchmark.Case("delete", lambda batch=batch: reach.delete(name, batch)),
+            benchmark.Case("insert", lambda batch=batch: reach.insert(name, batch)),
+        ]
+        times = benchmark.measure(cases, rounds)
+        if reach.n_consistent != ng.sweep(net.graph).consistent.sum():
+            raise SystemExit(f"{net.label}: counting went astray")
+        seconds = (times["delete"] + times["insert"]) / 2 / batch.size
+        target = {"random": 50, "sorted": 15}[form] if judged else None
+        rows.append(benchmark.Row(f"{net.label}: a counted change, {form}", seconds * 1e9, "ns", target, "low"))
+    small = np.random.default_rng(3).choice(kept, size=min(100, kept.size // 10), replace=False)
+    cases = [
+        benchmark.Case("delete", lambda: reach.delete(name, small)),
+        benchmark.Case("insert", lambda: reach.insert(name, small)),
+    ]
+    times = benchmark.measure(cases, 4 * rounds)
+    gain = sweep_seconds / ((times["delete"] + times["insert"]) / 2)
+    return [*rows, benchmark.Row(f"{net.label}: bits / {small.size} counted changes in one call", gain)]
+
+
+def main() -> None:
+    options = benchmark.arguments(__doc__.splitlines()[0])
+    if native.kernels is None:
+        raise SystemExit("bench_reach measures the compiled kernels, and netgraph._native is missing")
+    options.rounds = options.rounds or (2 if options.quick else 25)
+    graphs = {"LeNet": nets.lenet} if options.quick else {"ResNet-50": nets.resnet50, "ViT-B": nets.vit_b}
+    times: dict[str, float] = {}
+    rows: list[benchmark.Row] = []
+    for name, build in graphs.items():
+        for sparsity in (0.9, 0.99):
+            net = Net(name, build(), sparsity)
+            net.check()
+            found = benchmark.measure(net.cases(), options.rounds)
+            times |= {f"{net.label}: {case}": seconds for case, seconds in found.items()}
+            rows += net.rows(found, LIMITS.get(name))
+            rows += incremental_rows(net, options.rounds, found["bits"], judged=name in LIMITS)
+    used = benchmark.versions("numpy", "scipy", "networkx") | {"kernels": native.kernels.isa()}
+    notes = ["All peers gave the same answer. Above 4 M edges networkx is left out: its graph takes 2 GB and more."]
+    benchmark.report("bench_reach", options, times, rows, used, notes)
+
+
+if __name__ == "__main__":
+    main()

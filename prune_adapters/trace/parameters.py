@@ -1,0 +1,127 @@
+"""Operators on parameters and constants alone.
+
+A parameter whose elements are only moved or scaled is still that parameter, so its elements stay edges; anything else
+becomes a constant, computed when a rule asks for its value.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
+import torch
+from torch.utils._pytree import tree_map
+
+from prune_adapters.trace.registry import Move, Operation, find_rule
+from prune_adapters.trace.values import Constant, Value, Weight
+
+__all__ = ["without_units"]
+
+KEEPS_ZEROS = frozenset(
+    f"aten.{name}"
+    for name in [
+        "mul",
+        "div",
+        "neg",
+        "abs",
+        "to",
+        "_to_copy",
+        "type_as",
+        "float",
+        "double",
+        "half",
+        "clone",
+        "contiguous",
+        "detach",
+        "alias",
+    ]
+)
+"""Operators that leave a removed (zero) parameter element zero, so that the result is still that parameter."""
+
+
+def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
+    """Return the outputs of a call that touches no unit: a moved parameter, or constants, computed when asked for."""
+    weights = [t for t in tensors if isinstance(t, Weight)]
+    if weights:
+        kept = _still_a_weight(op, tensors)
+        if kept is not None:
+            return kept
+    sources = dict.fromkeys(s for t in tensors for s in t.sources)
+    computed = cache(lambda: _computed(op))
+
+    def nth(position: int) -> Callable[[], torch.Tensor | None]:
+        def compute() -> torch.Tensor | None:
+            outputs = computed()
+            return None if outputs is None else outputs[position]
+
+        return compute
+
+    return tuple(Constant(shape, nth(i), tuple(sources)) for i, shape in enumerate(op.shapes))
+
+
+def _computed(op: Operation) -> tuple | None:
+    """Return the outputs of a call on constants, or None where one of them has no known value."""
+
+    def known(item: object) -> object:
+        return item.value() if isinstance(item, Constant) else item
+
+    if any(not isinstance(t, Constant) or t.value() is None for t in op.tensors()):
+        return None
+    args: tuple = tree_map(known, op.args)
+    kwargs: dict = tree_map(known, op.kwargs)
+    with torch.no_grad():
+        result = op.target(*args, **kwargs)
+    return tuple(result) if isinstance(result, (list, tuple)) else (result,)
+
+
+def _still_a_weight(op: Operation, tensors: list[Value]) -> tuple[Value, ...] | None:
+    """Return the moved (or scaled) parameter, or None if it became something else."""
+    if op.packet in ("aten._weight_norm", "aten._weight_norm_interface"):
+        for source in tensors[1].sources:
+            op.graph.note_role(source, "gate")
+        return (tensors[0], *(Constant(shape, sources=tensors[1].sources) for shape in op.shapes[1:]))
+    if op.packet.removesuffix("_") in KEEPS_ZEROS:
+        return _scaled(op, tensors)
+    entry = find_rule(op.target)
+    first = op.args[0] if op.args else None
+    if entry and entry.on_parameters and isinstance(first, Weight):
+        result = entry.on_parameters(op)
+        return result if isinstance(result, tuple) else (result,)
+    if entry and entry.move and isinstance(first, (Weight, list, tuple)):
+        return _moved_weight(op, entry.move, first)
+    return None
+
+
+def _scaled(op: Operation, tensors: list[Value]) -> tuple[Value, ...] | None:
+    full = [t for t in tensors if isinstance(t, Weight) and t.shape == op.shape]
+    if not full or (op.packet == "aten.div" and tensors[0] is not full[0]):
+        return None
+    for other in tensors:
+        if other is not full[0]:
+            for source in other.sources:
+                op.graph.note_role(source, "gate")
+    return (full[0],)
+
+
+def _moved_weight(op: Operation, move: Move, first: Weight | list | tuple) -> tuple[Value, ...]:
+    """Move a parameter: by its steps where the result is a view, else by its element numbers."""
+    if isinstance(first, Weight) and first.index is None:
+        stand_in = first.viewed()
+        outputs = _listed(move(op, stand_in))
+        if all(o.untyped_storage()._cdata == stand_in.untyped_storage()._cdata for o in outputs):
+            return tuple(Weight(tuple(o.shape), first.name, int(o.storage_offset()), o.stride()) for o in outputs)
+    whole = [first] if isinstance(first, Weight) else list(first)
+    parts = [_numbered(op, part) for part in whole]
+    outputs = _listed(move(op, parts[0] if isinstance(first, Weight) else parts))
+    names = tuple(dict.fromkeys(source for part in whole for source in part.sources))
+    return tuple(Weight(tuple(o.shape), None, index=np.ascontiguousarray(o.numpy()), names=names) for o in outputs)
+
+
+def _listed(moved: torch.Tensor | Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    return [moved] if isinstance(moved, torch.Tensor) else list(moved)
+
+
+def _numbered(op: Operation, part: Value) -> torch.Tensor:
+    """Return the element numbers of a parameter, -1 where a constant stands."""
+    if isinstance(part, Weight):
+        return torch.from_numpy(part.numbers(op.graph.element_starts))
+    return torch.full(part.shape, -1)
