@@ -69,7 +69,10 @@ def make_plain(module: nn.Module) -> None:
 def edge_weights(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Parameter]:
     """Return the masked parameters of a copy without parametrizations, under their names in the original."""
     parameters = dict(model.named_parameters())
-    plain = {name: name.replace("parametrizations.", "").removesuffix(".original1").removesuffix(".original") for name in names}
+    plain = {
+        name: name.replace("parametrizations.", "").removesuffix(".original1").removesuffix(".original")
+        for name in names
+    }
     return {name: parameters[plain[name]] for name in plain}
 
 
