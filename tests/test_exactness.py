@@ -98,7 +98,7 @@ def test_split_positions_tell_the_class_token_apart():
 @pytest.mark.parametrize("name", ["vit_mean", "torch_vit", "group_norm"])
 def test_following_channels_through_a_norm_calls_live_weights_dead(name):
     """Why norm="mix" is the default: the literature's reading is unsound, and the oracle sees it."""
-    found = [compared(name, "trim", density, 0, norm="through") for density in DENSITIES]
+    found = [compared_case(name, "trim", density, 0, norm="through") for density in DENSITIES]
 
     assert any(missing for settings in found for missing, _ in settings.values())
 
