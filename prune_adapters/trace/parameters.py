@@ -76,9 +76,10 @@ def _computed(op: Operation) -> tuple | None:
 def _still_a_weight(op: Operation, tensors: list[Value]) -> tuple[Value, ...] | None:
     """Return the moved (or scaled) parameter, or None if it became something else."""
     if op.packet in ("aten._weight_norm", "aten._weight_norm_interface"):
-        for source in tensors[1].sources:
+        direction, length = tensors[:2]
+        for source in length.sources:
             op.graph.note_role(source, "gate")
-        return (tensors[0], *(Constant(shape, sources=tensors[1].sources) for shape in op.shapes[1:]))
+        return (direction, *(Constant(shape, sources=length.sources) for shape in op.shapes[1:]))
     if op.packet.removesuffix("_") in KEEPS_ZEROS:
         return _scaled(op, tensors)
     entry = find_rule(op.target)
