@@ -241,7 +241,7 @@ def test_a_convolution_without_channels():
     """torch itself does not run it, and its reason is passed on."""
     model = nn.Sequential(nn.Conv2d(3, 0, 1), nn.Conv2d(0, 4, 1))
 
-    with pytest.raises(pa.TraceError, match="does not run on the example inputs: .* at least 1 at dimension 0"):
+    with pytest.raises(pa.TraceError, match=r"does not run on the example inputs: .* at least 1 at dimension 0"):
         pa.to_graph(model, torch.ones(1, 3, 4, 4))
 
 
