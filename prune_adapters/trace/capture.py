@@ -4,9 +4,12 @@ Non-strict export follows 22 of 24 hard patterns and keeps linear, attention and
 goes through `prune_adapters.trace.follow`.
 """
 
+import contextlib
+import io
+import logging
 import operator
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
@@ -32,8 +35,7 @@ def capture_by_export(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
     Exception
         Whatever torch.export raises where it cannot follow the model.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         program = torch.export.export(model, args, kwargs, strict=False)
     tape = Tape()
     _bind_placeholders(tape, program)
@@ -43,6 +45,21 @@ def capture_by_export(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
     refs = [tape.of(node) for node in output if isinstance(node, torch.fx.Node) and node.name in user_outputs]
     tape.outputs = [ref for ref in refs if ref is not None]
     return tape
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from warning and from printing its graph where it fails: the error says what a user needs."""
+    symbolic_shapes = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = symbolic_shapes.level
+    printed = io.StringIO()
+    symbolic_shapes.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(printed):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        symbolic_shapes.setLevel(level)
 
 
 def _bind_placeholders(tape: Tape, program: torch.export.ExportedProgram) -> None:
