@@ -7,6 +7,7 @@ each time.
 """
 
 import copy
+import re
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -69,10 +70,7 @@ def make_plain(module: nn.Module) -> None:
 def edge_weights(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Parameter]:
     """Return the masked parameters of a copy without parametrizations, under their names in the original."""
     parameters = dict(model.named_parameters())
-    plain = {
-        name: name.replace("parametrizations.", "").removesuffix(".original1").removesuffix(".original")
-        for name in names
-    }
+    plain = {name: re.sub(r"parametrizations\.(\w+)\.original1?$", r"\1", name) for name in names}
     return {name: parameters[plain[name]] for name in plain}
 
 

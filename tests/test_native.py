@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,9 +171,15 @@ def test_sizes_are_checked(call, message):
 
 
 def run(code, **environment):
+    """Run code beside the netgraph under test: the folder that Python runs in comes first on its path."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("NETGRAPH_")}
     return subprocess.run(
-        [sys.executable, "-c", code], env=inherited | environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=Path(ng.__file__).parents[1],
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
