@@ -257,7 +257,7 @@ class NetGraph:
         """Describe parameters of a graph that was built by hand: the elements of its connections, flat."""
         sizes: dict[str, int] = {}
         for c in self.connections:
-            if isinstance(c, Connection) and c.size:
+            if isinstance(c, Connection) and c.size > 0:
                 sizes[c.parameter] = max(sizes.get(c.parameter, 0), int(c.elements().max()) + 1)
         return {name: ParameterInfo((size,), "edge") for name, size in sizes.items()}
 
