@@ -29,6 +29,18 @@ class Unknown(nn.Module):
         return self.head(self.inner(self.entry(x)))
 
 
+class LowRank(nn.Module):
+    """A weight that is the product of two parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Parameter(torch.randn(8, 2)), nn.Parameter(torch.randn(2, 6))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(nn.functional.linear(x, self.up @ self.down))
+
+
 def mlp() -> MLP:
     torch.manual_seed(0)
     return MLP((6, 8, 3))
@@ -79,6 +91,21 @@ def test_an_unknown_operator_mixes_on_request():
 
     assert ng.effective_sparsity(graph) == 0
     assert any("fft_rfft" in note for note in graph.notes)
+
+
+def test_inputs_that_the_model_cannot_take():
+    with pytest.raises(pa.TraceError, match=r"does not run on the example inputs: .*2x7 and 6x8"):
+        pa.to_graph(mlp(), torch.ones(2, 7))
+    with pytest.raises(pa.TraceError, match="unexpected keyword argument 'y'"):
+        pa.to_graph(mlp(), {"y": X})
+    with pytest.raises(TypeError, match="expected a tensor, a tuple or a dict, got NoneType"):
+        pa.to_graph(mlp(), None)
+
+
+@pytest.mark.parametrize("option", ["positions", "norm", "unknown", "follow"])
+def test_options_must_be_known(option):
+    with pytest.raises(ValueError, match=rf"{option}: expected .* got 'never'"):
+        pa.to_graph(mlp(), X, **{option: "never"})
 
 
 # Masks and weights
@@ -143,6 +170,18 @@ def test_one_empty_layer_cuts_the_network():
     assert pa.to_masks(ng.drop_dead(graph))["layers.1.weight"].all()
 
 
+def test_masks_must_be_tensors():
+    with pytest.raises(pa.MaskError, match=r"layers\.0\.weight.*expected a tensor, got ndarray"):
+        pa.to_graph(mlp(), X, masks={"layers.0.weight": ones(mlp())["layers.0.weight"].numpy()})
+
+
+def test_a_weight_that_is_computed_is_reported():
+    graph = pa.to_graph(LowRank(), X)
+
+    assert graph.edge_parameters == ("head.weight",)
+    assert any("weights are computed from up, down, which get no edges" in note for note in graph.notes)
+
+
 # Shared, oddly stored and empty parameters
 
 
@@ -195,6 +234,15 @@ def test_a_layer_without_units():
         "layers.0.weight": (0, 6),
         "layers.1.weight": (3, 0),
     }
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_convolution_without_channels():
+    """torch itself does not run it, and its reason is passed on."""
+    model = nn.Sequential(nn.Conv2d(3, 0, 1), nn.Conv2d(0, 4, 1))
+
+    with pytest.raises(pa.TraceError, match=r"does not run on the example inputs: .* at least 1 at dimension 0"):
+        pa.to_graph(model, torch.ones(1, 3, 4, 4))
 
 
 def test_an_empty_batch_shows_nothing():

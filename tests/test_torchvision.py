@@ -12,7 +12,7 @@ from agreement import compared
 from networks import edge_names
 from oracle import random_masks, true_gradients
 
-models = pytest.importorskip("torchvision.models", exc_type=ImportError)
+models = pytest.importorskip("torchvision.models")
 
 FAST = ("mobilenet_v2", "shufflenet_v2_x1_0", "resnet18")
 SLOW = ("resnet50", "densenet121", "resnext50_32x4d", "vgg11_bn", "vit_b_16")

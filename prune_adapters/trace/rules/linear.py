@@ -130,8 +130,11 @@ def _times_constant(op: Operation, left: Value, right: Value) -> torch.Tensor:
     units, dim = (left, -1) if isinstance(left, Units) else (right, -2)
     if not isinstance(units, Units):
         raise op.error("neither factor has units", "pass unknown='mix'")
-    for source in (*left.sources, *right.sources):
+    sources = (*left.sources, *right.sources)
+    for source in sources:
         op.graph.note_role(source, "gate")
+    if sources:
+        op.graph.notes.append(f"{op.name}: its weights are computed from {', '.join(sources)}, which get no edges")
     dim = dim if len(units.shape) > 1 else -1
     reduced = reduce(op.graph, units.ids, [dim], op.name)
     reduced = reduced if reduced.dim() <= len(op.shape) else reduced.squeeze(dim)
