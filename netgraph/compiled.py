@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from netgraph import native, reference
-from netgraph.connection import Connection, Wiring
+from netgraph.connection import Connection, ElementIndex, Wiring
 from netgraph.graph import NetGraph
 
 if TYPE_CHECKING:
@@ -131,7 +132,19 @@ def _values(c: Connection, part: slice | None, weights: Mapping[str, np.ndarray]
     flat = weights.get(c.parameter)
     if flat is None:
         return None
-    return flat[c.elements().reshape(-1)] if part is None else flat[part]
+    if part is not None:
+        return flat[part]
+    return flat[c.elements().reshape(-1)] if isinstance(c.index, np.ndarray) else _strided(c, c.index, flat)
+
+
+def _strided(c: Connection, index: ElementIndex, flat: np.ndarray) -> np.ndarray:
+    """Return the values of a part whose elements lie in another order, such as a weight stored (in, out)."""
+    shape = (c.groups, c.rows // c.groups, c.columns, c.taps)
+    last = index.offset + sum((n - 1) * stride for n, stride in zip(shape, index.strides, strict=True))
+    if c.size == 0 or min(index.offset, *index.strides) < 0 or last >= flat.size:
+        return flat[c.elements().reshape(-1)]  # raises IndexError where an element lies outside
+    strides = [stride * flat.itemsize for stride in index.strides]
+    return np.ascontiguousarray(as_strided(flat[index.offset :], shape, strides)).reshape(-1)
 
 
 def restrict(graph: NetGraph, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -257,7 +257,7 @@ class NetGraph:
         """Describe parameters of a graph that was built by hand: the elements of its connections, flat."""
         sizes: dict[str, int] = {}
         for c in self.connections:
-            if isinstance(c, Connection) and c.size:
+            if isinstance(c, Connection) and c.size > 0:
                 sizes[c.parameter] = max(sizes.get(c.parameter, 0), int(c.elements().max()) + 1)
         return {name: ParameterInfo((size,), "edge") for name, size in sizes.items()}
 
@@ -301,6 +301,13 @@ def _present(u: UnitParameter, mask: np.ndarray | None) -> np.ndarray:
     return np.any(there if mask is None else there & mask.reshape(-1)[u.index], axis=1)
 
 
+def _numbers(c: Connection | Wiring) -> tuple[int, ...]:
+    if isinstance(c, Connection):
+        return c.rows, c.columns, c.taps, c.groups, c.source_start, c.target_start
+    lowest = int(c.pairs.min()) if c.pairs is not None and c.pairs.size else 0
+    return c.groups, c.fan_in, c.fan_out, c.source_start, c.target_start, lowest
+
+
 def _check_factor(c: Connection | Wiring, products: frozenset[str]) -> None:
     if c.target in products and (isinstance(c, Connection) or (c.pairs is None and c.fan_in != 1)):
         raise GraphStructureError(
@@ -316,6 +323,8 @@ def _check_connection(c: Connection | Wiring, order: Mapping[str, int], layers: 
             raise GraphStructureError(f"{label}: no layer {name!r}; the graph has {some_names(layers)}")
     if not c.feedback and order[c.source] >= order[c.target]:
         raise GraphStructureError(f"{label}: the source must stand before the target; mark cycles with feedback=True")
+    if min(_numbers(c)) < 0:
+        raise GraphStructureError(f"{label}: expected sizes, starts and units of at least 0, got {min(_numbers(c))}")
     if isinstance(c, Connection):
         if c.groups < 1 or c.rows % c.groups:
             raise GraphStructureError(f"{label}: expected rows divisible by groups, got {c.rows} and {c.groups}")

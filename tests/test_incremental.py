@@ -29,15 +29,20 @@ def assert_equals_sweep(reach):
     assert reach.n_consistent == found.consistent.sum()
 
 
-def changed_at_random(reach, graph, seed, rounds=12):
-    """Delete and insert random batches in turn, checking each state."""
+def changed_at_random(reach, graph, seed, rounds=12, sizes=(0, 1, 5, None)):
+    """Delete and insert random batches in turn (None: of half the parameter), checking each state."""
     rng = np.random.default_rng(seed)
     names = graph.edge_parameters
     for number in range(rounds):
         name = names[rng.integers(len(names))]
         size = graph.parameters[name].size
-        elements = rng.integers(0, size, int(rng.choice([0, 1, 5, max(size // 2, 1)])))
-        (reach.insert if number % 3 == 1 else reach.delete)(name, elements)
+        batch = sizes[rng.integers(len(sizes))]
+        elements = rng.integers(0, size, max(size // 2, 1) if batch is None else batch)
+        if number % 3 == 1:
+            reach.insert(name, elements)
+        else:
+            kept = np.flatnonzero(reach.graph().masks()[name])
+            reach.delete(name, kept[elements % kept.size] if kept.size and number % 2 else elements)
         assert_equals_sweep(reach)
 
 
@@ -104,6 +109,26 @@ def test_deleting_and_inserting_again_restores_everything(seed):
     masks = reach.graph().masks()
     for name, mask in graph.masks().items():
         assert_array_equal(masks[name], mask)
+
+
+@needs_kernels
+def test_an_edge_removed_between_two_deaths_of_its_source_is_counted_once():
+    reach = ng.IncrementalReach(chain(), mode="count")
+    for change, name, element in [
+        (reach.delete, "w", 0),
+        (reach.insert, "w", 0),
+        (reach.delete, "v", 0),
+        (reach.delete, "w", 0),
+    ]:
+        change(name, np.array([element]))
+        assert_equals_sweep(reach)
+
+
+@needs_kernels
+@pytest.mark.parametrize("seed", range(10))
+def test_many_small_changes_of_a_sparse_graph_equal_a_sweep(seed):
+    graph = random_graph(seed, products=False, layers=3, density=0.01)
+    changed_at_random(ng.IncrementalReach(graph, mode="count"), graph, seed, rounds=100, sizes=(1, 2, 20))
 
 
 def test_a_parameter_with_two_uses_changes_both():

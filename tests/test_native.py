@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +99,17 @@ def test_a_single_element_is_found_wherever_it_lies(kernels, columns, taps, grou
         assert compiled.sweep(single)[3].tolist() == [1]
 
 
+def test_an_empty_connection_after_a_full_one_hits_nothing(kernels):
+    connections = [
+        ng.Connection("w", "x", "h", 130, 40, index=ng.ElementIndex(0, (130 * 40, 40, 1, 1))),
+        ng.Connection("v", "h", "y", 130, 130, index=ng.ElementIndex(0, (130 * 130, 130, 1, 1))),
+    ]
+    graph = ng.NetGraph({"x": 40, "h": 130, "y": 130}, connections, np.zeros(130 * 4), range(40), range(170, 300))
+    _, found = compiled.sweep_weights(graph, {"w": np.ones(130 * 40), "v": np.zeros(130 * 130)})
+
+    assert found[0].tolist() == [True] * 170 + [False] * 130
+
+
 @pytest.mark.parametrize("dtype", ["f8", "f4", "f2"])
 @pytest.mark.parametrize("value", [np.inf, -np.inf, "tiny", "smallest"])
 def test_infinities_and_subnormals_are_kept(kernels, dtype, value):
@@ -159,9 +171,15 @@ def test_sizes_are_checked(call, message):
 
 
 def run(code, **environment):
+    """Run code beside the netgraph under test: the folder that Python runs in comes first on its path."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("NETGRAPH_")}
     return subprocess.run(
-        [sys.executable, "-c", code], env=inherited | environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=Path(ng.__file__).parents[1],
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

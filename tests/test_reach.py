@@ -370,3 +370,19 @@ def test_the_graph_and_its_arrays_are_not_changed():
 def test_products_take_wiring_only():
     with pytest.raises(ng.GraphStructureError, match=r"into a product layer expected wiring .* got weights"):
         ng.NetGraph({"x": 1, "m": 1}, [dense("w", "x", "m", 1, 1)], np.array([1]), [0], [1], products=frozenset({"m"}))
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        ng.Connection("w", "x", "y", 2, 2, source_start=-1),
+        ng.Connection("w", "x", "y", 2, -1),
+        ng.Wiring("x", "y", 2, target_start=-1),
+        ng.Wiring("x", "y", 0, pairs=np.array([[0, -1], [1, 0]], dtype=np.int32)),
+    ],
+)
+def test_negative_units_are_refused(connection):
+    with pytest.raises(
+        ng.GraphStructureError, match=r"'x' -> 'y': expected sizes, starts and units of at least 0, got -1"
+    ):
+        ng.NetGraph({"x": 2, "y": 2}, [connection], np.zeros(2), [0], [1])

@@ -63,7 +63,7 @@ std::vector<Values> values_of(const Plan& plan, const nb::list& arrays) {
     std::vector<Values> values(plan.weighted.size());
     for (std::size_t i = 0; i < values.size(); ++i) {
         if (arrays[i].is_none()) continue;
-        const auto array = nb::cast<AnyArray>(arrays[i]);
+        const auto array = nb::cast<AnyArray>(arrays[i], false);  // a converted copy would be gone at once
         check_size("values of a connection", plan.weighted[i].rows * plan.weighted[i].width(), array.size());
         values[i] = {array.data(), element_of(array)};
     }

@@ -1,4 +1,5 @@
-// Rows under 32 bits lie without gaps: row r is the bits r * width and up, its mask those of its group in one bit string.
+// Rows under 32 bits lie without gaps: row r is the bits r * width and up. The masks of the groups follow each other
+// likewise.
 #pragma once
 
 #include "plan.hpp"

@@ -48,7 +48,9 @@ struct Wire : Span {
 
 // Columns of the tables that Python passes, in this order; see netgraph/plan.py.
 enum class WeightedColumn { source, target, source_start, target_start, rows, columns, taps, groups, count };
-enum class WireColumn { source, target, source_start, target_start, groups, fan_in, fan_out, factor, pair, pairs, count };
+enum class WireColumn {
+    source, target, source_start, target_start, groups, fan_in, fan_out, factor, pair, pairs, count
+};
 
 struct Plan {
     std::vector<Layer> layers;

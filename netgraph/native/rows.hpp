@@ -71,7 +71,10 @@ template <class Isa, int N>
 void join_panel(const Word* bits, Index words, typename Isa::Lanes last, const Word* mask, Word wanted, Word* seen,
                 typename Isa::Counter& count) {
     typename Isa::Vector joined[N], under[N];
-    for (int i = 0; i < N; ++i) joined[i] = Isa::load(seen + i * Isa::words), under[i] = Isa::load(mask + i * Isa::words);
+    for (int i = 0; i < N; ++i) {
+        joined[i] = Isa::load(seen + i * Isa::words);
+        under[i] = Isa::load(mask + i * Isa::words);
+    }
     for (; wanted; wanted &= wanted - 1) {
         const Word* row = bits + __builtin_ctzll(wanted) * words;
         for (int i = 0; i < N; ++i) {

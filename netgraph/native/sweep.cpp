@@ -22,7 +22,6 @@ void unit_bytes(const Plan& plan, const std::vector<Word>& vector, std::uint8_t*
 Sweep::Sweep(const Plan& plan, Word* bits, std::vector<Values> values, const std::uint8_t* gate,
              const std::uint8_t* shift)
     : plan_(plan),
-      kernels_(kernels()),
       bits_(bits),
       values_(std::move(values)),
       live_(plan.unit_words),
@@ -40,28 +39,26 @@ Sweep::Sweep(const Plan& plan, Word* bits, std::vector<Values> values, const std
       scratch_{std::vector<Word>(plan.scratch_words), std::vector<Word>(plan.scratch_words)} {}
 
 Index Sweep::run(Index* consistent) {
-    for (Index before = -1, now = 0; nan_ < 0 && before != now; before = now, now = count_flags()) {
-        forward();
-        if (!plan_.cyclic) break;
-    }
-    for (Index before = -1, now = 0; nan_ < 0 && before != now; before = now, now = count_flags()) {
-        backward(consistent);
-        if (!plan_.cyclic) break;
-    }
-    return nan_;
+    do forward();
+    while (nan_ < 0 && plan_.cyclic && grown());
+    if (nan_ >= 0) return nan_;
+    do backward(consistent);  // the last round of a cyclic graph, which changes nothing, counts right
+    while (plan_.cyclic && grown());
+    return -1;
+}
+
+bool Sweep::grown() {
+    const Index before = flagged_;
+    flagged_ = 0;
+    for (const Flags* flags : {&live_, &nonzero_, &co_})
+        for (Word word : *flags) flagged_ += __builtin_popcountll(word);
+    return flagged_ != before;
 }
 
 void Sweep::write(std::uint8_t* live, std::uint8_t* nonzero, std::uint8_t* co) const {
     unit_bytes(plan_, live_, live);
     unit_bytes(plan_, nonzero_, nonzero);
     unit_bytes(plan_, co_, co);
-}
-
-Index Sweep::count_flags() const {
-    Index count = 0;
-    for (const Flags* flags : {&live_, &nonzero_, &co_})
-        for (Word word : *flags) count += __builtin_popcountll(word);
-    return count;
 }
 
 void Sweep::forward() {

@@ -31,17 +31,16 @@ class Sweep {
     void finish(const Layer& layer);
     void backward(Index* consistent);
     void leave_product(const Layer& layer);
-    Index count_flags() const;
+    bool grown();  // whether any flag was set since the last call
 
     const Plan& plan_;
-    const Kernels& kernels_;
     Word* bits_;
     std::vector<Values> values_;
     Flags live_, nonzero_, co_, gate_, shift_, passing_;
     Flags reached_live_, reached_nonzero_;  // before gate and shift
     std::vector<Word> masks_, other_masks_, factors_, wanted_, hits_;
     std::vector<Word> scratch_[2];
-    Index nan_ = -1;
+    Index nan_ = -1, flagged_ = 0;
 };
 
 // One byte a unit to a unit vector and back.

@@ -25,7 +25,8 @@ void follow_wire(const Plan& plan, const Wire& c, const Word* sources, Word* tar
 
 void trace_wire(const Plan& plan, const Wire& c, const Word* targets, Word* sources, Word* scratch, Word* blocks) {
     if (!c.has_pairs())
-        return join_blocks(c.groups, targets, c.target_bit, c.fan_out, sources, c.source_bit, c.fan_in, scratch, blocks);
+        return join_blocks(c.groups, targets, c.target_bit, c.fan_out, sources, c.source_bit, c.fan_in, scratch,
+                           blocks);
     for (Index i = c.first_pair; i < c.first_pair + c.n_pairs; ++i)
         if (get_bit(targets, c.target_bit + plan.pair_target[i])) set_bit(sources, c.source_bit + plan.pair_source[i]);
 }
