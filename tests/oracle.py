@@ -63,6 +63,7 @@ def live_masks(
     example_inputs: Inputs,
     masks: Masks,
     *,
+    unit_masks: Masks | None = None,
     constants: bool = False,
     wrap: bool = True,
     draws: int = 3,
@@ -79,6 +80,8 @@ def live_masks(
     masks : mapping of str to bool Tensor
         One for every edge parameter, True = kept. Parameters without a mask are gains (norms, layer scale: random),
         or constants.
+    unit_masks : mapping of str to bool Tensor, optional
+        Masks for gains and constants.
     constants : bool
         Whether constants (biases, running means, tables) are random and positive; otherwise they are 0.
     wrap : bool
@@ -98,6 +101,8 @@ def live_masks(
     live = {name: torch.zeros_like(mask) for name, mask in masks.items()}
     for _ in range(draws):
         draw_units(positive, set(masks), generator, constants=SCALE if constants else 0.0)
+        for name, mask in (unit_masks or {}).items():
+            positive.get_parameter(name).mul_(mask)
         gradients = torch.autograd.grad(
             project(call(positive, draw_inputs(example_inputs, generator)), generator),
             list(weights.values()),

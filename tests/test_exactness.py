@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 import netgraph as ng
 import prune_adapters as pa
-from agreement import compared, masked
+from agreement import compared, disagreements, masked
 from networks import CASES, edge_names
-from oracle import CONSTANT, LIVE, input_gradient, random_masks, true_gradients, value_classes
+from oracle import CONSTANT, LIVE, input_gradient, live_masks, random_masks, true_gradients, value_classes
 
 PIXELS = "the four pixels that one channel becomes share a unit in the next convolution"
 CLASS_TOKEN = "the class token shares its units with the patches; exact with positions='split'"
@@ -84,6 +84,19 @@ def test_kept_elements_are_those_with_a_gradient(name, question):
         found = compared_case(name, question, density, seed)
 
         assert unexplained(name, question, found) == {}, f"density {density}, seed {seed}"
+
+
+@pytest.mark.parametrize("name", ["vgg_bn", "resnet20_a", "se_resnet", "layer_scale", "group_norm", "vit_mean"])
+def test_masks_of_gains_and_biases_act_on_their_units(name):
+    """A masked gain closes its channel, a masked bias no longer makes a constant."""
+    model, inputs, graph = traced(name)
+    names = [parameter for parameter, p in model.named_parameters() if p.dim() == 1]
+    for density, seed in SETTINGS[:4]:
+        masks, unit_masks = masks_of(model, density, seed), random_masks(model, names, 0.6, seed=seed)
+        found = pa.to_masks(ng.drop_dead(masked(graph, masks | unit_masks)))
+        expected = live_masks(model, inputs, masks, unit_masks=unit_masks, constants=True)
+
+        assert disagreements(found, expected) == {}, f"density {density}, seed {seed}"
 
 
 def test_split_positions_tell_the_class_token_apart():
