@@ -6,8 +6,10 @@ Import this module before numpy and torch: it sets them to one thread.
 
 The JSON file holds one object::
 
-    {"benchmark": name, "machine": {...}, "versions": {...}, "quick": bool, "rounds": n,
-     "times": {case: seconds}, "rows": [{"what", "value", "unit", "target", "better", "met"}]}
+    {"machine": {...}, "rows": [{"case", "ours", "unit", "peer", "peer_value", "ratio", "target", "met", "better"}]}
+
+``ratio`` says how many times better than the peer ours is, so more than 1 is better, whichever way the unit goes. A
+target is in the unit of the ratio, or of ours where there is no peer.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -51,30 +53,51 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """A figure beside its target.
+    """A figure of ours, beside a peer's and a target.
 
     Parameters
     ----------
-    what : str
-    value : float
+    case : str
+    ours : float
     unit : str
+        Unit of `ours` and of `peer_value`.
+    peer : str or None
+        What ours is compared with.
+    peer_value : float or None
     target : float or None
-        None: told, not judged.
+        The least ratio, or without a peer the bound of `ours`. None: told, not judged.
     better : {"low", "high"}
+        Which values of `ours` are good.
     """
 
-    what: str
-    value: float
-    unit: str = "x"
+    case: str
+    ours: float
+    unit: str
+    peer: str | None = None
+    peer_value: float | None = None
     target: float | None = None
-    better: str = "high"
+    better: str = "low"
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times better than the peer; None without one."""
+        if self.peer_value is None:
+            return None
+        return self.peer_value / self.ours if self.better == "low" else self.ours / self.peer_value
 
     @property
     def met(self) -> bool | None:
         """Whether the target is met; None without one."""
         if self.target is None:
             return None
-        return self.value >= self.target if self.better == "high" else self.value <= self.target
+        if self.ratio is not None:
+            return self.ratio >= self.target
+        return self.ours <= self.target if self.better == "low" else self.ours >= self.target
+
+    def to_dict(self) -> dict[str, str | float | bool | None]:
+        """Return the row as the JSON file holds it."""
+        names = ("case", "ours", "unit", "peer", "peer_value", "ratio", "target", "met", "better")
+        return {name: getattr(self, name) for name in names}
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -120,25 +143,27 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def report(
-    name: str,
-    options: argparse.Namespace,
-    times: dict[str, float],
-    rows: list[Row],
-    peers: dict[str, str],
-    notes: Iterable[str] = (),
+    name: str, options: argparse.Namespace, rows: list[Row], peers: dict[str, str], notes: Iterable[str] = ()
 ) -> None:
     """Print the table of `rows`, and write the JSON file if one is wanted."""
     print(f"{name}: {machine()['processor']}, one thread, " + ", ".join(f"{k} {v}" for k, v in peers.items()))
-    width = max(len(row.what) for row in rows)
-    for row in rows:
-        sign = {"high": ">=", "low": "<="}[row.better]
-        goal = "" if row.target is None else f"  target {sign} {row.target:g} {row.unit}"
-        verdict = {None: "", True: "  met", False: "  MISSED"}[row.met]
-        print(f"  {row.what.ljust(width)}  {row.value:10.4g} {row.unit}{goal}{verdict}")
+    lines = [("", "ours", "peer", "", "ratio", "target"), *map(_cells, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(6)]
+    for line in lines:
+        cells = [c.ljust(w) if i in (0, 3) else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+        print("  ".join(cells).rstrip())
     for note in notes:
-        print(f"  {note}")
+        print(note)
     if options.json:
-        told = [asdict(row) | {"met": row.met} for row in rows]
-        head = {"benchmark": name, "machine": machine(), "versions": peers}
-        body = {"quick": options.quick, "rounds": options.rounds, "times": times, "rows": told}
-        options.json.write_text(json.dumps(head | body, indent=1) + "\n")
+        about = machine() | {"benchmark": name, "quick": options.quick, "rounds": options.rounds} | peers
+        body = {"machine": about, "rows": [row.to_dict() for row in rows]}
+        options.json.write_text(json.dumps(body, indent=1) + "\n")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    """Return a row of the table as text."""
+    peer = "" if row.peer_value is None else f"{row.peer_value:.4g} {row.unit}"
+    ratio = "" if row.ratio is None else f"{row.ratio:.4g}"
+    sign = "<=" if row.ratio is None and row.better == "low" else ">="
+    target = "" if row.target is None else f"{sign} {row.target:.3g} {'met' if row.met else 'MISSED'}"
+    return row.case, f"{row.ours:.4g} {row.unit}", peer, row.peer or "", ratio, target
