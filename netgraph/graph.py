@@ -10,7 +10,7 @@ live. A layer adds what reaches it, or multiplies it when it is listed in ``prod
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
@@ -38,7 +38,7 @@ class NetGraph:
     connections : tuple of Connection or Wiring
         All edges between layers; the source layer stands before the target layer unless ``feedback`` is set.
     bits : ndarray of uint64, shape (n_words,)
-        Kept elements, one bit each, connection after connection in the order of ``weighted``.
+        Kept elements, one bit each, connection after connection in the order of ``weighted``. Not copied.
     inputs, outputs : ndarray of int64
         Ids of the input and the output units.
     products : frozenset of str
@@ -207,6 +207,12 @@ class NetGraph:
     def __repr__(self) -> str:
         return describe(self)
 
+    def __reduce__(self) -> tuple:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        # Neither read-only mappings nor what was derived for the kernels can be pickled or deep-copied.
+        plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+        return _rebuilt, (plain,)
+
     def _changed(self, **values: np.ndarray) -> "NetGraph":
         """Return a graph with the same structure, which has been checked and keeps what was derived from it."""
         if values["bits"].shape != self.bits.shape:
@@ -284,6 +290,10 @@ class NetGraph:
         for label, flags in (("gate", self.gate), ("shift", self.shift)):
             if flags.shape != (self.n_units,):
                 raise GraphStructureError(f"{label}: expected shape ({self.n_units},), got {flags.shape}")
+
+
+def _rebuilt(values: dict) -> NetGraph:
+    return NetGraph(**values)
 
 
 def _frozen(array: np.ndarray, dtype: type) -> np.ndarray:
