@@ -23,7 +23,7 @@ else:
 
 __all__ = ["IncrementalReach"]
 
-SWEEP_NS, CHANGE_NS, COUNT_NS = 0.3, 40.0, 4.0
+SWEEP_NS, CHANGE_NS, COUNT_NS = 0.3, 20.0, 4.0
 """What a sweep costs for each word of bits, a change for each element, setting up the counts for each kept element:
 orders of magnitude, measured by ``examples/bench_reach.py`` on ResNet-50 and ViT-B. Only speed depends on them."""
 
@@ -36,7 +36,7 @@ class IncrementalReach:
 
     A batch of changes is either counted or recomputed, whichever costs less:
 
-    - counted: about 40 ns an element, more where units die or come to life;
+    - counted: about 20 ns an element, more where units die or come to life;
     - recomputed by `sweep` when a result is asked for, always so for cyclic graphs, for products of which a factor
       may become zero (a unit without a shift that is not an input), and without the compiled kernels.
 

@@ -53,7 +53,7 @@ def sweep(graph: NetGraph) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     >>> live.tolist(), co.tolist(), consistent.tolist()
     ([True, True, False, True], [True, True, True, True], [1, 1])
     """
-    pairs = [np.any(graph.kept(i), axis=2, keepdims=False) for i in range(len(graph.weighted))]
+    pairs = [np.logical_or.reduce(graph.kept(i), axis=2) for i in range(len(graph.weighted))]
     live, nonzero = forward(graph, pairs)
     co = _backward(graph, pairs, nonzero)
     return live, nonzero, co, consistent_counts(graph, live, co & graph.gate)
