@@ -3,8 +3,8 @@
 Weights are positive, zero where masked, and sum to 1 over each row; inputs are positive and near `SCALE`, so ReLU stays
 open, and ReLU6, sigmoid and GELU work near 0. Layer, group and instance norm give both signs whatever comes in, and a
 channel that is always below its group's mean would stay shut behind a ReLU: the signs of their gains are drawn anew
-each time. A product of n activations in a row is of size ``SCALE ** n``: after about four, attention on it is uniform to
-the last bit and the oracle misses live weights.
+each time. A product of n activations in a row is of size ``SCALE ** n``: after about four, attention on it is uniform
+to the last bit and the oracle misses live weights.
 """
 
 import copy
