@@ -12,8 +12,8 @@ import benchmark  # first: it sets numpy to one thread
 
 import numpy as np
 
+import graphs
 import netgraph as ng
-import nets
 import reach_peers as peers
 from netgraph import native
 
@@ -45,7 +45,7 @@ class Net:
 
     def __init__(self, name: str, graph: ng.NetGraph, sparsity: float) -> None:
         self.name, self.label = name, f"{name} {sparsity:.0%}"
-        self.weights = nets.random_weights(graph, sparsity, seed=1)
+        self.weights = graphs.random_weights(graph, sparsity, seed=1)
         self.graph = ng.with_weights(graph, self.weights)
         self.halves = {name: (w.view(np.uint32) >> 16).astype(np.uint16) for name, w in self.weights.items()}
         self.bytes = {name: w != 0 for name, w in self.weights.items()}
@@ -142,9 +142,9 @@ def main() -> None:
     if native.kernels is None:
         raise SystemExit("bench_reach measures the compiled kernels, and netgraph._native is missing")
     options.rounds = options.rounds or (2 if options.quick else 25)
-    graphs = {"LeNet": nets.lenet} if options.quick else {"ResNet-50": nets.resnet50, "ViT-B": nets.vit_b}
+    chosen = {"LeNet": graphs.lenet} if options.quick else {"ResNet-50": graphs.resnet50, "ViT-B": graphs.vit_b}
     rows: list[benchmark.Row] = []
-    for name, build in graphs.items():
+    for name, build in chosen.items():
         for sparsity in (0.9, 0.99):
             net = Net(name, build(), sparsity)
             net.check()

@@ -1,6 +1,6 @@
 """How else one would find accessible and co-accessible units and count consistent weights: numpy, scipy, networkx.
 
-All take the graphs of `nets`, in which no product has a zero factor, so that reach is plain reachability.
+All take the networks of `graphs`, in which no product has a zero factor, so that reach is plain reachability.
 """
 
 from dataclasses import dataclass

@@ -30,10 +30,8 @@ from netgraph.reach import (
     dead_units,
     drop_dead,
     sweep,
-    sweep_weights,
     trim,
     unit_classes,
-    with_weights,
 )
 from netgraph.size import (
     SizeRow,
@@ -47,6 +45,7 @@ from netgraph.size import (
     sparsity,
 )
 from netgraph.storage import load, save
+from netgraph.weights import sweep_weights, with_weights
 
 __all__ = [
     "Connection",

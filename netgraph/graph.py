@@ -21,6 +21,7 @@ from netgraph.bits import pack_rows, unpack_rows
 from netgraph.connection import Connection, ParameterInfo, UnitParameter, Wiring
 from netgraph.describe import describe, some_names
 from netgraph.errors import GraphStructureError
+from netgraph.structure import check_structure
 
 __all__ = ["NetGraph"]
 
@@ -91,7 +92,7 @@ class NetGraph:
         ones = np.ones(self.n_units, dtype=bool)
         put(self, "gate", _frozen(ones if self.gate is None else self.gate, bool))
         put(self, "shift", _frozen(self._unmasked_shift() if self.shift is None else self.shift, bool))
-        self._check()
+        check_structure(self)
 
     @cached_property
     def n_units(self) -> int:
@@ -267,30 +268,6 @@ class NetGraph:
                 sizes[c.parameter] = max(sizes.get(c.parameter, 0), int(c.elements().max()) + 1)
         return {name: ParameterInfo((size,), "edge") for name, size in sizes.items()}
 
-    def _check(self) -> None:
-        order = {name: i for i, name in enumerate(self.layers)}
-        for name, size in self.layers.items():
-            if size < 0:
-                raise GraphStructureError(f"layer {name!r}: expected a size of at least 0, got {size}")
-        for c in self.connections:
-            _check_connection(c, order, self.layers)
-            _check_factor(c, self.products)
-        for name in self.products - set(self.layers):
-            raise GraphStructureError(f"product {name!r}: no such layer")
-        for u in self.unit_parameters:
-            if u.layer not in order or u.role not in ("gate", "shift"):
-                raise GraphStructureError(
-                    f"unit parameter {u.parameter!r}: layer {u.layer!r} or role {u.role!r} unknown"
-                )
-        if self.bits.shape != (self.word_starts[-1],):
-            raise GraphStructureError(f"bits: expected shape ({self.word_starts[-1]},), got {self.bits.shape}")
-        for label, units in (("inputs", self.inputs), ("outputs", self.outputs)):
-            if units.ndim != 1 or (units.size and not 0 <= units.min() <= units.max() < self.n_units):
-                raise GraphStructureError(f"{label}: expected unit ids in [0, {self.n_units}), got {units}")
-        for label, flags in (("gate", self.gate), ("shift", self.shift)):
-            if flags.shape != (self.n_units,):
-                raise GraphStructureError(f"{label}: expected shape ({self.n_units},), got {flags.shape}")
-
 
 def _rebuilt(values: dict) -> NetGraph:
     return NetGraph(**values)
@@ -309,42 +286,3 @@ def _present(u: UnitParameter, mask: np.ndarray | None) -> np.ndarray:
         return np.asarray(mask is None or mask.any())
     there = u.index >= 0
     return np.any(there if mask is None else there & mask.reshape(-1)[u.index], axis=1)
-
-
-def _numbers(c: Connection | Wiring) -> tuple[int, ...]:
-    if isinstance(c, Connection):
-        return c.rows, c.columns, c.taps, c.groups, c.source_start, c.target_start
-    lowest = int(c.pairs.min()) if c.pairs is not None and c.pairs.size else 0
-    return c.groups, c.fan_in, c.fan_out, c.source_start, c.target_start, lowest
-
-
-def _check_factor(c: Connection | Wiring, products: frozenset[str]) -> None:
-    if c.target in products and (isinstance(c, Connection) or (c.pairs is None and c.fan_in != 1)):
-        raise GraphStructureError(
-            f"connection {c.source!r} -> {c.target!r}: into a product layer expected wiring with one source for each "
-            f"unit, got {'weights' if isinstance(c, Connection) else c.kind}; add a layer in between"
-        )
-
-
-def _check_connection(c: Connection | Wiring, order: Mapping[str, int], layers: Mapping[str, int]) -> None:
-    label = f"connection {c.source!r} -> {c.target!r}"
-    for name in (c.source, c.target):
-        if name not in order:
-            raise GraphStructureError(f"{label}: no layer {name!r}; the graph has {some_names(layers)}")
-    if not c.feedback and order[c.source] >= order[c.target]:
-        raise GraphStructureError(f"{label}: the source must stand before the target; mark cycles with feedback=True")
-    if min(_numbers(c)) < 0:
-        raise GraphStructureError(f"{label}: expected sizes, starts and units of at least 0, got {min(_numbers(c))}")
-    if isinstance(c, Connection):
-        if c.groups < 1 or c.rows % c.groups:
-            raise GraphStructureError(f"{label}: expected rows divisible by groups, got {c.rows} and {c.groups}")
-        last_source, last_target = c.source_start + c.groups * c.columns, c.target_start + c.rows
-    elif c.pairs is not None:
-        last_source, last_target = ((int(side.max()) + 1 if side.size else 0) for side in c.pairs)
-    else:
-        last_source, last_target = c.source_start + c.groups * c.fan_in, c.target_start + c.groups * c.fan_out
-    if last_source > layers[c.source] or last_target > layers[c.target]:
-        raise GraphStructureError(
-            f"{label}: reaches source unit {last_source - 1} and target unit {last_target - 1}; "
-            f"the layers have {layers[c.source]} and {layers[c.target]} units"
-        )

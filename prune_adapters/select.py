@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from netgraph import NetGraph
-from netgraph.reach import sweep_weights, trim
+from netgraph.reach import trim
+from netgraph.weights import sweep_weights
 from prune_adapters.budgets import RULES, layer_budgets
 from prune_adapters.ranking import Pool
 

@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = {
-    "netgraph": """errors bits native connection describe graph reference compiled storage convert reach incremental
-        size plot __init__""",
+    "netgraph": """errors bits native connection describe structure graph reference compiled storage convert reach
+        weights incremental size plot __init__""",
     "prune_adapters": "errors masks apply trace scores budgets ranking select train report __init__",
 }
 LAZY = {"matplotlib", "networkx", "igraph"}

@@ -1,0 +1,95 @@
+"""Bits from weights: kept is what is not 0, read in the same pass that finds out what the kept weights reach."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from netgraph.describe import some_names
+from netgraph.graph import NetGraph
+from netgraph.reach import Sweep, passes
+
+__all__ = ["sweep_weights", "with_weights"]
+
+
+def with_weights(graph: NetGraph, weights: Mapping[str, np.ndarray], *, dtype: str | None = None) -> NetGraph:
+    """Return the same graph with the elements kept whose weight is not 0.
+
+    Parameters
+    ----------
+    graph : NetGraph
+    weights : mapping of str to ndarray
+        Values in the parameter's shape: float64, float32, float16, uint8, bool or another real dtype. -0.0 is 0.
+        Parameters without an entry stay as they are. Gates and constant sources count as present whatever their
+        value, so an entry for one changes nothing.
+    dtype : {"bfloat16"}, optional
+        Meaning of the arrays of dtype uint16.
+
+    Returns
+    -------
+    NetGraph
+
+    Raises
+    ------
+    KeyError
+        A name is not a parameter of this graph.
+    ValueError
+        An array has another shape than its parameter, or a dtype that has no meaning here.
+    WeightValueError
+        A weight is NaN.
+
+    Examples
+    --------
+    >>> import netgraph as ng
+    >>> connections = [ng.Connection("w", "x", "y", 1, 2, index=ng.ElementIndex(0, (2, 2, 1, 1)))]
+    >>> graph = ng.NetGraph({"x": 2, "y": 1}, connections, np.array([0b11]), [0, 1], [2])
+    >>> with_weights(graph, {"w": np.array([-0.0, 0.5])}).bits.tolist()
+    [2]
+    """
+    return sweep_weights(graph, weights, dtype=dtype)[0]
+
+
+def sweep_weights(
+    graph: NetGraph, weights: Mapping[str, np.ndarray], *, dtype: str | None = None
+) -> tuple[NetGraph, Sweep]:
+    """Return `with_weights` and its `sweep`, reading the weights once.
+
+    Parameters
+    ----------
+    graph, weights, dtype
+        As `with_weights` takes them; it raises the same errors.
+
+    Returns
+    -------
+    kept : NetGraph
+    found : Sweep
+
+    Examples
+    --------
+    >>> import netgraph as ng
+    >>> connections = [ng.Connection("w", "x", "y", 1, 2, index=ng.ElementIndex(0, (2, 2, 1, 1)))]
+    >>> graph = ng.NetGraph({"x": 2, "y": 1}, connections, np.array([0b11]), [0, 1], [2])
+    >>> kept, found = sweep_weights(graph, {"w": np.array([-0.0, 0.5])})
+    >>> kept.bits.tolist(), found.consistent.tolist()
+    ([2], [1])
+    """
+    bits, found = passes.sweep_weights(graph, _checked_weights(graph, weights, dtype))
+    return graph.with_bits(bits), Sweep(*found)
+
+
+def _checked_weights(graph: NetGraph, weights: Mapping[str, np.ndarray], dtype: str | None) -> dict[str, np.ndarray]:
+    if dtype not in (None, "bfloat16"):
+        raise ValueError(f"dtype: expected 'bfloat16' or None, got {dtype!r}; other dtypes are those of the arrays")
+    return {name: _checked_weight(graph, name, np.asarray(array), dtype) for name, array in weights.items()}
+
+
+def _checked_weight(graph: NetGraph, name: str, array: np.ndarray, dtype: str | None) -> np.ndarray:
+    if name not in graph.parameters:
+        raise KeyError(f"weight {name!r}: no such parameter; the graph has {some_names(graph.parameters)}")
+    shape = graph.parameters[name].shape
+    if array.shape != shape:
+        raise ValueError(f"weight {name!r}: expected shape {shape}, got {array.shape}")
+    if array.dtype.kind not in "fbiu":
+        raise ValueError(f"weight {name!r}: expected a real dtype, got {array.dtype}")
+    if array.dtype == np.uint16 and dtype is None:
+        raise ValueError(f"weight {name!r}: dtype uint16 has two readings; pass dtype='bfloat16', or array != 0")
+    return array
