@@ -46,10 +46,13 @@ from netgraph.size import (
 )
 from netgraph.storage import load, save
 from netgraph.weights import sweep_weights, with_weights
+from netgraph.why import Cut, Explanation, explain
 
 __all__ = [
     "Connection",
+    "Cut",
     "ElementIndex",
+    "Explanation",
     "GraphFileError",
     "GraphStructureError",
     "IncrementalReach",
@@ -72,6 +75,7 @@ __all__ = [
     "effective_compression_ratio",
     "effective_density",
     "effective_sparsity",
+    "explain",
     "from_biadjacency",
     "from_edge_array",
     "from_networkx",

@@ -4,6 +4,7 @@ A model becomes a `netgraph.NetGraph`, algorithms on that graph and scores say w
 comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 """
 
+from netgraph import Explanation, explain
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
 from prune_adapters.errors import CheckpointError, MaskError, PruneAdaptersError, TraceError
 from prune_adapters.masks import check_masks, to_masks
@@ -15,6 +16,7 @@ from prune_adapters.train import accuracy, train
 
 __all__ = [
     "CheckpointError",
+    "Explanation",
     "LayerRow",
     "MaskError",
     "MaskKeeper",
@@ -27,6 +29,7 @@ __all__ = [
     "accuracy",
     "apply_masks",
     "check_masks",
+    "explain",
     "keep_masks",
     "known_operators",
     "magnitude_scores",
