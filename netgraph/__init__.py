@@ -33,6 +33,7 @@ from netgraph.reach import (
     trim,
     unit_classes,
 )
+from netgraph.repair import Repair, least_repair
 from netgraph.size import (
     SizeRow,
     compression_ratio,
@@ -59,6 +60,7 @@ __all__ = [
     "NetGraph",
     "NetGraphError",
     "ParameterInfo",
+    "Repair",
     "SizeRow",
     "Sweep",
     "UnitParameter",
@@ -81,6 +83,7 @@ __all__ = [
     "from_networkx",
     "from_scipy",
     "layer_sizes",
+    "least_repair",
     "load",
     "node_order",
     "parameter_sizes",

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = {
     "netgraph": """errors bits native connection describe structure graph reference compiled storage convert reach
-        weights incremental size walks why plot __init__""",
+        weights incremental size walks why repair plot __init__""",
     "prune_adapters": """errors masks apply trace scores budgets ranking select store prune groups compact recipe train
         report explain collapse __init__""",
 }
