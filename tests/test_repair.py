@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import netgraph as ng
+from netgraph.bits import pack_rows
 from random_graphs import random_graph
 
 
@@ -72,6 +73,32 @@ def test_as_few_as_dijkstra_and_the_best_scored_of_them(seed, cyclic):
         assert found.lowest == max(same, default=None)
         assert ng.sweep(repaired(graph, found.elements)).accessible[graph.outputs].any()
         assert min(scores[n].reshape(-1)[flat].min() for n, flat in found.elements.items()) == found.lowest
+
+
+def small_graph(seed):
+    """x (3) -> a (6) -> pairs of a are added to b (3) -> c (3) -> y (2); few weights are kept, each has a score."""
+    rng = np.random.default_rng(seed)
+    sizes = {"x": 3, "a": 6, "b": 3, "c": 3, "y": 2}
+    connections = [
+        ng.Connection("w", "x", "a", 6, 3, index=ng.ElementIndex(0, (18, 3, 1, 1))),
+        ng.Wiring("a", "b", 3, fan_in=2),
+        ng.Connection("v", "b", "c", 3, 3, index=ng.ElementIndex(0, (9, 3, 1, 1))),
+        ng.Connection("u", "c", "y", 2, 3, index=ng.ElementIndex(0, (6, 3, 1, 1))),
+    ]
+    words = np.concatenate([pack_rows(rng.random((1, n)) < rng.choice([0.0, 0.1, 0.5])) for n in (18, 9, 6)])
+    order = np.split(rng.permutation(33).astype(float), [18, 27])
+    scores = dict(zip("wvu", order, strict=True))
+    return ng.NetGraph(sizes, connections, words, np.arange(3), np.arange(15, 17)), scores
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_of_equally_few_the_best_scored(seed):
+    graph, scores = small_graph(seed)
+    found, size = ng.least_repair(graph, scores), fewest(graph, scores)
+    same = [score for score in range(33) if fewest(graph, scores, score) == size]
+
+    assert found.size == size
+    assert found.lowest == (max(same) if size else None)
 
 
 @pytest.mark.parametrize("seed", range(12))
