@@ -7,6 +7,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
 from prune_adapters.errors import CheckpointError, MaskError, MaskFileError, PruneAdaptersError, TraceError
 from prune_adapters.masks import check_masks, to_masks
+from prune_adapters.prune import consistent_masks, prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
@@ -30,11 +31,13 @@ __all__ = [
     "accuracy",
     "apply_masks",
     "check_masks",
+    "consistent_masks",
     "keep_masks",
     "known_operators",
     "load_masks",
     "magnitude_scores",
     "masks_from_scores",
+    "prune",
     "random_scores",
     "register_rule",
     "remembered_masks",
