@@ -12,6 +12,7 @@ from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
 from prune_adapters.store import StoredMasks, load_masks, save_masks
+from prune_adapters.torch_prune import from_torch_prune
 from prune_adapters.trace import Operation, known_operators, register_rule, to_graph
 from prune_adapters.train import accuracy, train
 
@@ -32,6 +33,7 @@ __all__ = [
     "apply_masks",
     "check_masks",
     "consistent_masks",
+    "from_torch_prune",
     "keep_masks",
     "known_operators",
     "load_masks",
