@@ -6,6 +6,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 
 from netgraph import Explanation, explain
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
+from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
 from prune_adapters.errors import CheckpointError, MaskError, MaskFileError, PruneAdaptersError, TraceError
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.prune import consistent_masks, prune
@@ -19,8 +20,10 @@ from prune_adapters.train import accuracy, train
 
 __all__ = [
     "CheckpointError",
+    "CollapseReport",
     "Explanation",
     "LayerRow",
+    "LostLayer",
     "MaskError",
     "MaskFileError",
     "MaskKeeper",
@@ -34,6 +37,7 @@ __all__ = [
     "accuracy",
     "apply_masks",
     "check_masks",
+    "collapse_report",
     "consistent_masks",
     "explain",
     "from_torch_prune",
