@@ -28,6 +28,7 @@ import matplotlib.pyplot as plt
 import rich
 import torch
 from rich import box
+from rich.progress import track
 from rich.table import Table
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -185,10 +186,10 @@ def main() -> None:
     model = DigitNet()
     fit(model, train, epochs=epochs, seed=args.seed)
     dense = prune(model, "magnitude, direct", 0.0, train, test, epochs=epochs, seed=args.seed)
+    settings = [(way, sparsity) for sparsity in sparsities for way in WAYS]
     results = [
         prune(model, way, sparsity, train, test, epochs=epochs, seed=args.seed)
-        for sparsity in sparsities
-        for way in WAYS
+        for way, sparsity in track(settings, "Pruning and training on")
     ]
     rich.print("Accuracy on digits that were not trained on, just pruned and trained on:")
     rich.print(results_table(dense, results))
