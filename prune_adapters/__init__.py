@@ -5,11 +5,14 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 """
 
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
-from prune_adapters.errors import CheckpointError, MaskError, PruneAdaptersError, TraceError
+from prune_adapters.errors import CheckpointError, MaskError, MaskFileError, PruneAdaptersError, TraceError
 from prune_adapters.masks import check_masks, to_masks
+from prune_adapters.prune import consistent_masks, prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
+from prune_adapters.store import StoredMasks, load_masks, save_masks
+from prune_adapters.torch_prune import from_torch_prune
 from prune_adapters.trace import Operation, known_operators, register_rule, to_graph
 from prune_adapters.train import accuracy, train
 
@@ -17,25 +20,32 @@ __all__ = [
     "CheckpointError",
     "LayerRow",
     "MaskError",
+    "MaskFileError",
     "MaskKeeper",
     "Operation",
     "ParameterRow",
     "PruneAdaptersError",
     "Report",
     "Selection",
+    "StoredMasks",
     "TraceError",
     "accuracy",
     "apply_masks",
     "check_masks",
+    "consistent_masks",
+    "from_torch_prune",
     "keep_masks",
     "known_operators",
+    "load_masks",
     "magnitude_scores",
     "masks_from_scores",
+    "prune",
     "random_scores",
     "register_rule",
     "remembered_masks",
     "remove_masks",
     "report",
+    "save_masks",
     "to_graph",
     "to_masks",
     "train",
