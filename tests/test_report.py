@@ -176,12 +176,13 @@ def test_it_warns_when_no_input_reaches_an_output() -> None:
     text = pa.report(ng.from_biadjacency([[[1]], [[0]]])).summary
 
     assert text.startswith("WARNING: no input reaches an output, so the network computes a constant. At 50.0 %")
+    assert text.endswith("netgraph.least_repair which weights would make one.")
 
 
 def test_it_warns_when_some_outputs_do_not_depend_on_the_input() -> None:
     text = pa.report(ng.from_biadjacency([[[1], [0], [0]]])).summary
 
-    assert text.endswith("WARNING: 2 of 3 outputs do not depend on the input.")
+    assert text.endswith("WARNING: 2 of 3 outputs do not depend on the input; netgraph.explain tells why.")
 
 
 def test_a_graph_without_weights() -> None:
