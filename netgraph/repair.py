@@ -137,9 +137,7 @@ class _Step:
     def offers(self, count: np.ndarray, lowest: np.ndarray) -> Iterator[_Offers]:
         """Yield the best way to each target by a kept weight (or wiring), and by one that is put back."""
         if isinstance(self.c, Wiring):
-            sources, targets = self.c.edges()
-            sources, targets = sources + self._starts[0], targets + self._starts[1]
-            yield _Offers(sources, targets, lowest[sources])
+            yield self._by_wire(self.c, count, lowest)
         elif self.c.size:
             shape = (self.c.groups, 1, self.c.columns)
             first, n = self._starts[0], self.c.groups * self.c.columns
@@ -151,11 +149,19 @@ class _Step:
     @property
     def _starts(self) -> tuple[int, int]:
         slices, c = self.graph.slices, self.c
-        whole = isinstance(c, Wiring)  # its edges are counted from the start of the layers
-        return (
-            slices[c.source].start + (0 if whole else c.source_start),
-            slices[c.target].start + (0 if whole else c.target_start),
-        )
+        return slices[c.source].start + c.source_start, slices[c.target].start + c.target_start
+
+    def _by_wire(self, c: Wiring, count: np.ndarray, lowest: np.ndarray) -> _Offers:
+        first, shape = self.graph.slices[c.source].start, (c.groups, c.fan_in)
+        if c.pairs is not None or 0 in shape:
+            sources, targets = c.edges()
+            return _Offers(sources + first, targets + self.graph.slices[c.target].start, lowest[sources + first])
+        units = first + c.source_start + np.arange(c.groups * c.fan_in).reshape(shape)
+        fewest = count[units] == count[units].min(axis=1, keepdims=True)
+        best = np.where(fewest, lowest[units], -np.inf).argmax(axis=1)
+        sources = np.repeat(units[np.arange(c.groups), best], c.fan_out)
+        start = self.graph.slices[c.target].start + c.target_start
+        return _Offers(sources, start + np.arange(sources.size), lowest[sources])
 
     def _by_kept(self, c: Connection, counts: np.ndarray, lows: np.ndarray) -> _Offers:
         joined = self.graph.kept(self.position).any(axis=2).reshape(c.groups, c.rows // c.groups, c.columns)

@@ -189,7 +189,10 @@ class _Steps:
 
 
 class _Block:
-    """The edges of one connection as groups of near units, each joined to the far units of the same group."""
+    """The edges of one connection as groups of near units, each joined to the far units of the same group.
+
+    A step lists one edge for each unit on either side, which says all that a walk asks; a dense layer has millions.
+    """
 
     def __init__(
         self, graph: NetGraph, c: Connection | Wiring, position: int, passing: np.ndarray, backward: bool
@@ -226,8 +229,18 @@ class _Block:
         return far[chosen], near[chosen]
 
     def _along_wires(self, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        far = local[:, None] // max(self.near_size, 1) * self.far_size + np.arange(self.far_size)
-        return far.reshape(-1), np.repeat(local, self.far_size)
+        group, first, own = np.unique(local // max(self.near_size, 1), return_index=True, return_inverse=True)
+        far = group[:, None] * self.far_size + np.arange(self.far_size)
+        if not far.size:
+            return NO_UNITS, NO_UNITS
+        some = (
+            far[:, 0]
+            if self.backward
+            else far[np.arange(group.size), self.passing[far + self.far_start].argmax(axis=1)]
+        )
+        return np.concatenate([far.reshape(-1), some[own]]), np.concatenate(
+            [np.repeat(local[first], self.far_size), local]
+        )
 
     def _along_weights(self, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = self._kept()[local]
@@ -236,7 +249,6 @@ class _Block:
             return local[row] // max(self.near_size, 1) * self.far_size + column, local[row]
         if not self.backward:
             rows &= self.passing[self.far_start : self.far_start + self.far_size]
-        # One edge for each unit on either side says all that a step has to know; a dense layer has millions.
         row, column = np.flatnonzero(rows.any(axis=1)), np.flatnonzero(rows.any(axis=0))
         return (
             np.concatenate([column, rows[row].argmax(axis=1)]),

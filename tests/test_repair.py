@@ -81,7 +81,9 @@ def small_graph(seed):
     sizes = {"x": 3, "a": 6, "b": 3, "c": 3, "y": 2}
     connections = [
         ng.Connection("w", "x", "a", 6, 3, index=ng.ElementIndex(0, (18, 3, 1, 1))),
-        ng.Wiring("a", "b", 3, fan_in=2),
+        ng.Wiring("a", "b", 0, pairs=np.array([[0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 2, 2]], np.int32))
+        if seed % 2
+        else ng.Wiring("a", "b", 3, fan_in=2),
         ng.Connection("v", "b", "c", 3, 3, index=ng.ElementIndex(0, (9, 3, 1, 1))),
         ng.Connection("u", "c", "y", 2, 3, index=ng.ElementIndex(0, (6, 3, 1, 1))),
     ]
@@ -120,6 +122,32 @@ def test_the_random_cases_need_repairs_of_several_sizes():
     sizes = {found.size for g in graphs if (found := ng.least_repair(g))}
 
     assert {1, 2} <= sizes
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        ng.Connection("v", "a", "y", 1, 2, index=ng.ElementIndex(0, (2, 2, 1, 1))),
+        ng.Wiring("a", "y", 1, fan_in=2),
+        ng.Wiring("a", "y", 0, pairs=np.array([[0, 1], [0, 0]], np.int32)),
+    ],
+    ids=["kept weights", "pooling", "pairs"],
+)
+def test_few_weights_go_before_good_ones(last):
+    """x -> a[0] needs one weight of score 1; x -> h -> a[1] needs two of score 5. Both units of a lead to y."""
+    connections = [
+        ng.Connection("short", "x", "a", 1, 1),
+        ng.Connection("long1", "x", "h", 1, 1),
+        ng.Connection("long2", "h", "a", 1, 1, target_start=1),
+        last,
+    ]
+    bits = [0, 0, 0] + [0b11] * (last.parameter is not None)
+    graph = ng.NetGraph({"x": 1, "h": 1, "a": 2, "y": 1}, connections, np.array(bits), [0], [4])
+    scores = {"short": np.array([1.0]), "long1": np.array([5.0]), "long2": np.array([5.0])}
+    found = ng.least_repair(graph, scores)
+
+    assert (found.path, found.lowest) == ((0, 2, 4), 1)
+    assert ng.least_repair(graph, {"long1": scores["long1"], "long2": scores["long2"]}).path == (0, 1, 3, 4)
 
 
 def test_nothing_to_repair():
