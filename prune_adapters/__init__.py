@@ -7,6 +7,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
 from prune_adapters.errors import CheckpointError, MaskError, MaskFileError, PruneAdaptersError, TraceError
 from prune_adapters.masks import check_masks, to_masks
+from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.prune import consistent_masks, prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
@@ -31,6 +32,7 @@ __all__ = [
     "TraceError",
     "accuracy",
     "apply_masks",
+    "block_masks",
     "check_masks",
     "consistent_masks",
     "from_torch_prune",
@@ -39,6 +41,7 @@ __all__ = [
     "load_masks",
     "magnitude_scores",
     "masks_from_scores",
+    "n_of_m_masks",
     "prune",
     "random_scores",
     "register_rule",
