@@ -12,6 +12,7 @@ from prune_adapters.prune import consistent_masks, prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
+from prune_adapters.soft import apply_soft_masks, remove_soft_masks, soft_masks
 from prune_adapters.store import StoredMasks, load_masks, save_masks
 from prune_adapters.torch_prune import from_torch_prune
 from prune_adapters.trace import Operation, known_operators, register_rule, to_graph
@@ -32,6 +33,7 @@ __all__ = [
     "TraceError",
     "accuracy",
     "apply_masks",
+    "apply_soft_masks",
     "block_masks",
     "check_masks",
     "consistent_masks",
@@ -47,8 +49,10 @@ __all__ = [
     "register_rule",
     "remembered_masks",
     "remove_masks",
+    "remove_soft_masks",
     "report",
     "save_masks",
+    "soft_masks",
     "to_graph",
     "to_masks",
     "train",
