@@ -13,7 +13,7 @@ import netgraph as ng
 import prune_adapters as pa
 from agreement import compared, masked
 from networks import edge_names
-from networks.grammar import LAYERS, Concat, Conv, Depthwise, Gate, GrammarNet, Layer, Pool, Residual, Sentence
+from networks.grammar import LAYERS, Concat, Conv, Depthwise, Gate, Layer, Pool, Residual, Sentence
 from oracle import random_masks
 
 DRAWS = 16
