@@ -155,11 +155,12 @@ def test_json_and_csv_hold_the_rows(tmp_path: Path) -> None:
 def test_plot_writes_the_picture_and_closes_it(ending: str, start: bytes, tmp_path: Path) -> None:
     import matplotlib.pyplot as plt
 
+    before = plt.get_fignums()
     axes = pa.report(drawn_graph()).plot(tmp_path / f"profile.{ending}")
 
     assert (tmp_path / f"profile.{ending}").read_bytes().startswith(start)
     assert [ax.get_xlabel()[:5] for ax in axes] == ["units", "kept "]
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_plot_draws_on_given_axes() -> None:
