@@ -225,6 +225,26 @@ def test_a_second_rule_for_an_operator_is_refused():
         pa.register_rule("aten.relu")(lambda op: op.first)
 
 
+def test_pooling_of_channels_last_images_is_followed_by_running():
+    """torch gives the pooled tensor new strides in place; this once raised TraceError."""
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
+    image = torch.zeros(1, 2, 4, 4).to(memory_format=torch.channels_last)
+
+    graph = pa.to_graph(model, image, follow="example")
+
+    assert dict(graph.layers) == {"input": 2, "0": 3, "3": 1}
+    assert joined(graph) == joined(pa.to_graph(model, image))
+
+
+def test_new_strides_that_move_elements_are_refused():
+    class Transposing(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).as_strided_((2, 2), (1, 2))
+
+    with pytest.raises(pa.TraceError, match="operator aten.as_strided_"):
+        pa.to_graph(Transposing(2, 2), torch.zeros(2, 2), follow="example")
+
+
 @pytest.mark.parametrize(
     ("sources", "targets", "kind"),
     [
