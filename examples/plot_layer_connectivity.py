@@ -28,6 +28,7 @@ import matplotlib.pyplot as plt
 import rich
 import torch
 from rich import box
+from rich.progress import track
 from rich.table import Table
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -46,7 +47,7 @@ WAYS = {
 
 
 class DigitNet(nn.Module):
-    """Three convolutions around a skip, one with stride 2, two linear layers."""
+    """Four 3x3 convolutions, two of them around a skip and one with stride 2, then two linear layers."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
@@ -100,6 +101,13 @@ def prune(dense: nn.Module, way: str, sparsity: float, train: Data, test: Data, 
     before = pa.accuracy(model, *test)
     fit(model, train, epochs=epochs, seed=seed)
     return Pruned(model, pa.to_graph(model, example), way, sparsity, before, pa.accuracy(model, *test))
+
+
+def trimmed_accuracy(pruned: Pruned, test: Data) -> float:
+    """Return the accuracy under the consistent mask, without any further training."""
+    model = copy.deepcopy(pruned.model)
+    pa.apply_masks(model, pa.to_masks(ng.trim(pruned.graph)))
+    return pa.accuracy(model, *test)
 
 
 def results_table(dense: Pruned, results: Iterable[Pruned]) -> Table:
@@ -185,10 +193,10 @@ def main() -> None:
     model = DigitNet()
     fit(model, train, epochs=epochs, seed=args.seed)
     dense = prune(model, "magnitude, direct", 0.0, train, test, epochs=epochs, seed=args.seed)
+    settings = [(way, sparsity) for sparsity in sparsities for way in WAYS]
     results = [
         prune(model, way, sparsity, train, test, epochs=epochs, seed=args.seed)
-        for sparsity in sparsities
-        for way in WAYS
+        for way, sparsity in track(settings, "Pruning and training on")
     ]
     rich.print("Accuracy on digits that were not trained on, just pruned and trained on:")
     rich.print(results_table(dense, results))
@@ -197,6 +205,9 @@ def main() -> None:
     chosen = next(r for r in results if r.asked == 0.98)
     report = pa.report(chosen.graph)
     rich.print(f"Connectivity of the network with {chosen.asked:.0%} removed ({chosen.way}):", report, sep="\n")
+    useless = report.total.kept - report.total.consistent
+    accuracies = f"{chosen.accuracy_after:.1%} before, {trimmed_accuracy(chosen, test):.1%} after"
+    rich.print(f"\nThe consistent mask removes {useless} more weights; accuracy {accuracies}.")
     report.to_csv(args.out / "report.csv")
     report.plot(args.out / "profile.png")
     plot_tiny(tiny_network(train, epochs=epochs, seed=args.seed), args.out / "network.png")

@@ -137,6 +137,27 @@ def test_a_product_needs_both_factors():
 
 
 @pytest.mark.parametrize(
+    "pick",
+    [
+        lambda hidden: torch.topk(hidden, 2)[0],
+        lambda hidden: torch.sort(hidden)[0],
+        lambda hidden: torch.kthvalue(hidden, 2)[0],
+        lambda hidden: hidden.argmax(1),
+        lambda hidden: hidden.max(),
+    ],
+)
+def test_what_comes_first_depends_on_all(pick):
+    class Picked(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return pick(super().forward(x))
+
+    graph = pa.to_graph(Picked(4, 3), torch.zeros(2, 4))
+
+    assert list(graph.layers.values()) == [4, 3, 1]
+    assert ng.co_accessible(graph).all()
+
+
+@pytest.mark.parametrize(
     ("model", "shape", "dims", "size"),
     [
         (nn.Conv2d(3, 4, 1), (2, 3, 5, 5), None, 3),
