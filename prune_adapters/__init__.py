@@ -5,7 +5,8 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 """
 
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
-from prune_adapters.errors import CheckpointError, MaskError, PruneAdaptersError, TraceError
+from prune_adapters.compact import CompactReport, KeptChannels, LayerChange, compact, compact_report
+from prune_adapters.errors import CheckpointError, CompactError, MaskError, PruneAdaptersError, TraceError
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
@@ -15,6 +16,10 @@ from prune_adapters.train import accuracy, train
 
 __all__ = [
     "CheckpointError",
+    "CompactError",
+    "CompactReport",
+    "KeptChannels",
+    "LayerChange",
     "LayerRow",
     "MaskError",
     "MaskKeeper",
@@ -27,6 +32,8 @@ __all__ = [
     "accuracy",
     "apply_masks",
     "check_masks",
+    "compact",
+    "compact_report",
     "keep_masks",
     "known_operators",
     "magnitude_scores",

@@ -4,11 +4,12 @@
     +-- TraceError (ValueError)         a model cannot be turned into a graph as it stands
     +-- MaskError (ValueError)          a mask does not fit the model: name, shape or dtype
     +-- CheckpointError (ValueError)    a file is not a checkpoint of this run
+    +-- CompactError (ValueError)       a model cannot be made smaller as it stands
 
 Everything else is a plain ``ValueError`` or ``TypeError``.
 """
 
-__all__ = ["CheckpointError", "MaskError", "PruneAdaptersError", "TraceError"]
+__all__ = ["CheckpointError", "CompactError", "MaskError", "PruneAdaptersError", "TraceError"]
 
 
 class PruneAdaptersError(Exception):
@@ -25,3 +26,7 @@ class MaskError(PruneAdaptersError, ValueError):
 
 class CheckpointError(PruneAdaptersError, ValueError):
     """A file is not a checkpoint, or not one of this model, optimizer and run."""
+
+
+class CompactError(PruneAdaptersError, ValueError):
+    """A model cannot be made smaller as it stands: a size is written into its forward, at the line that is named."""

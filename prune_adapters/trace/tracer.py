@@ -20,7 +20,7 @@ from prune_adapters.trace.registry import Options
 from prune_adapters.trace.replay import replay
 from prune_adapters.trace.tape import Tape, refs_in
 
-__all__ = ["to_graph"]
+__all__ = ["ExampleInputs", "capture", "graph_of_tape", "in_eval_mode", "split_inputs", "to_graph"]
 
 ExampleInputs = torch.Tensor | Sequence[object] | Mapping[str, object]
 
@@ -95,17 +95,55 @@ def to_graph(
     """
     options = _checked_options(positions, norm, unknown, follow)
     bare = bare_module(model)
-    args, kwargs = _split_inputs(example_inputs)
-    _check_inputs(bare, args, kwargs)
+    _check_inputs(bare, *split_inputs(example_inputs))
     chosen = None if masks is None else _checked_masks(bare, masks)
-    with _in_eval_mode(bare):
-        tape = _captured(bare, args, kwargs, follow)
-    builder = GraphBuilder({name: tuple(p.shape) for name, p in bare.named_parameters()})
+    return graph_of_tape(capture(bare, example_inputs, follow=follow), bare, chosen, unit_dims or {}, options)
+
+
+def capture(model: nn.Module, example_inputs: ExampleInputs, *, follow: str | None = None) -> Tape:
+    """Return the calls that a bare module makes in eval mode; tied parameters go by their first name.
+
+    Parameters
+    ----------
+    model : Module
+    example_inputs, follow
+        As in `to_graph`.
+
+    Raises
+    ------
+    TraceError
+        The model cannot be followed.
+    """
+    args, kwargs = split_inputs(example_inputs)
+    with in_eval_mode(model):
+        tape = _captured(model, args, kwargs, follow)
+    _use_first_names(tape, model)
+    return tape
+
+
+def graph_of_tape(
+    tape: Tape,
+    model: nn.Module,
+    masks: Mapping[str, torch.Tensor] | None,
+    unit_dims: Mapping[str, int | Sequence[int]],
+    options: Options,
+) -> ng.NetGraph:
+    """Return the graph of a captured bare module.
+
+    Parameters
+    ----------
+    tape : Tape
+    model : Module
+    masks : mapping of str to Tensor of bool, or None
+        Checked already.
+    unit_dims : mapping of str to int or sequence of int
+    options : Options
+    """
+    builder = GraphBuilder({name: tuple(p.shape) for name, p in model.named_parameters()})
     builder.notes += tape.notes
-    _use_first_names(tape, bare)
-    replay(tape, builder, input_values(tape, builder, unit_dims or {}), options)
+    replay(tape, builder, input_values(tape, builder, unit_dims), options)
     _note_unreached(tape, builder)
-    return _with_kept(finish(builder), bare, remembered_masks(bare) if chosen is None else chosen, chosen is not None)
+    return _with_kept(finish(builder), model, remembered_masks(model) if masks is None else masks, masks is not None)
 
 
 def _checked_options(positions: str, norm: str, unknown: str | None, follow: str | None) -> Options:
@@ -122,7 +160,7 @@ def _checked_options(positions: str, norm: str, unknown: str | None, follow: str
     return Options(positions, norm, unknown)
 
 
-def _split_inputs(example_inputs: ExampleInputs) -> tuple[tuple, dict]:
+def split_inputs(example_inputs: ExampleInputs) -> tuple[tuple, dict]:
     """Return positional and keyword arguments of the forward call."""
     if isinstance(example_inputs, torch.Tensor):
         return (example_inputs,), {}
@@ -167,7 +205,7 @@ def _checked_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[
 
 
 @contextlib.contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
     """Switch to eval mode and back, module by module."""
     training = [module for module in model.modules() if module.training]
     for module in training:
