@@ -20,6 +20,11 @@ from prune_adapters.groups import (
 from prune_adapters.trace.tracer import capture
 
 
+def facts_with(kept: np.ndarray, input_class: int) -> Facts:
+    n_inputs = kept.shape[0] * kept.shape[2]
+    return Facts(kept, np.full(n_inputs, input_class, dtype=np.uint8), np.full(n_inputs, np.nan))
+
+
 def traced(model: nn.Module, x: Tensor) -> Recorder:
     """Return the slots of a model, every weight kept and every input live."""
     tape = capture(model.eval(), x)
@@ -29,7 +34,7 @@ def traced(model: nn.Module, x: Tensor) -> Recorder:
         weight = getattr(module, "weight", None)
         if weight is not None and weight.dim() > 1:
             kept = kept_pairs(torch.ones_like(weight, dtype=torch.bool), module)
-            facts[path] = Facts(kept, np.full(kept.shape[0] * kept.shape[2], 2, dtype=np.uint8))
+            facts[path] = facts_with(kept, 2)
     return coupled_slots(tape, modules, facts)
 
 
@@ -187,9 +192,7 @@ def test_uniform_constants_end_at_zero_padding():
     model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1))
     tape = capture(model.eval(), IMAGE)
     kept = {"0": torch.zeros(3, 2), "1": torch.eye(3) * torch.tensor([1, 1, 0]), "3": torch.ones(2, 3)}
-    facts = {
-        path: Facts(mask.bool().numpy()[None], np.ones(mask.shape[1], dtype=np.uint8)) for path, mask in kept.items()
-    }
+    facts = {path: facts_with(mask.bool().numpy()[None], 1) for path, mask in kept.items()}
     found = coupled_slots(tape, rebuildable(tape, model), facts)
 
     assert layer(found, "1").uniform.tolist() == [True, True, True]

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,7 +15,7 @@ from prune_adapters.apply import remove_masks
 from prune_adapters.compact.constants import measured_constants, run
 from prune_adapters.compact.decide import Decision, decide
 from prune_adapters.compact.facts import facts_of, idle_outputs
-from prune_adapters.compact.rebuild import can_fold, shrink
+from prune_adapters.compact.rebuild import shrink
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
 from prune_adapters.errors import CompactError
 from prune_adapters.groups import Facts, LayerSlots, coupled_slots, rebuildable
@@ -164,13 +165,12 @@ def _decided(
     """Decide what goes, and take it out of `result`."""
     modules = rebuildable(tape, masked)
     facts = facts_of(graph, modules)
-    recorder = coupled_slots(tape, modules, facts)
-    wanted = {s.path: (facts[s.path].classes == 1) & s.uniform for s in recorder.layers if s.path in facts}
-    constants = measured_constants(masked, *inputs, {p: w for p, w in wanted.items() if can_fold(modules[p])})
-    decision = decide(recorder, facts, constants, modules)
-    for layer in recorder.layers:
+    values = measured_constants(masked, *inputs, {path: known.classes == 1 for path, known in facts.items()})
+    facts |= {path: replace(facts[path], values=found) for path, found in values.items()}
+    decision = decide(coupled_slots(tape, modules, facts), facts, modules)
+    for layer in decision.recorder.layers:
         kept_in, kept_out = ~decision.gone[layer.inputs], ~decision.gone[layer.outputs]
-        shrink(result.get_submodule(layer.path), kept_in, kept_out, constants.get(layer.path))
+        shrink(result.get_submodule(layer.path), kept_in, kept_out, values.get(layer.path))
     return decision, facts
 
 

@@ -9,9 +9,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-__all__ = ["Constants", "measured_constants", "run"]
-
-Constants = Mapping[str, np.ndarray]
+__all__ = ["measured_constants", "run"]
 
 SPREAD = 1e-9
 """Relative difference between positions up to which, in double precision, a value is the same at all of them."""

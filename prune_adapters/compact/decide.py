@@ -6,14 +6,14 @@ comes back, which may bring back others, until nothing changes. Then every chann
 in the order of the computation, what it read before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
-from prune_adapters.compact.constants import Constants
 from prune_adapters.compact.rebuild import can_fold
 from prune_adapters.groups import Facts, LayerSlots, Movement, Recorder
 
@@ -55,62 +55,62 @@ class Decision:
         return self.recorder.coupling.reason(slot) or self.reasons.get(root, "a channel coupled with it is needed")
 
 
-def decide(
-    recorder: Recorder, facts: Mapping[str, Facts], constants: Constants, modules: Mapping[str, nn.Module]
-) -> Decision:
+def decide(recorder: Recorder, facts: Mapping[str, Facts], modules: Mapping[str, nn.Module]) -> Decision:
     """Return the largest removal that keeps the function.
 
     Parameters
     ----------
     recorder : Recorder
     facts : mapping of str to Facts
-    constants : mapping of str to ndarray of float64
-        Measured input constants of each layer, NaN where there is none.
     modules : mapping of str to Module
         The layers, by path.
     """
     everything = np.arange(len(recorder.coupling))
     decision = Decision(recorder, ~recorder.coupling.pinned(everything))
     layers = [layer for layer in recorder.layers if layer.path in facts]
-    foldable = {layer.path: _foldable(layer, facts, constants, modules) for layer in layers}
-    changed = True
-    while changed:
-        changed = False
-        for layer in layers:
-            changed |= _keep_one(decision, layer) | _keep_what_is_read(decision, layer, facts, foldable[layer.path])
-        for movement in recorder.movements:
-            if not _moves_alike(movement, decision.gone):
-                changed |= decision.bring_back(movement.source.numbers, f"{movement.label} cuts at fixed places")
+    foldable = {layer.path: _foldable(layer, facts[layer.path], modules[layer.path]) for layer in layers}
+    checks = [partial(_read, decision, facts, foldable), partial(_emptied, decision), partial(_cut, decision)]
+    while any(check(layers) for check in checks):
+        pass
     return decision
 
 
-def _foldable(
-    layer: LayerSlots, facts: Mapping[str, Facts], constants: Constants, modules: Mapping[str, nn.Module]
-) -> np.ndarray:
-    """Return which inputs of a layer are zero, or constants that its bias can take over: ndarray of bool."""
-    zero, module = facts[layer.path].classes == 0, modules[layer.path]
-    if not can_fold(module):
-        return zero
-    return zero | (layer.uniform & ~np.isnan(constants.get(layer.path, np.full(len(zero), np.nan))))
+def _foldable(layer: LayerSlots, facts: Facts, module: nn.Module) -> np.ndarray:
+    """Return which inputs of a layer are zero, or constants that it can take over: ndarray of bool."""
+    known = ~np.isnan(facts.values) if can_fold(module) else facts.values == 0
+    return (facts.classes == 0) | (layer.uniform & known)
 
 
-def _keep_one(decision: Decision, layer: LayerSlots) -> bool:
-    reason, changed = LAST.format(path=layer.path), False
-    for slots in (layer.inputs, layer.outputs):
-        if decision.gone[slots].all():
-            changed |= decision.bring_back(slots[:1], reason)
+def _read(
+    decision: Decision, facts: Mapping[str, Facts], foldable: Mapping[str, np.ndarray], layers: Sequence[LayerSlots]
+) -> bool:
+    """Bring back the inputs that a channel that stays reads, unless they fold; groups go and stay as a whole."""
+    changed = False
+    for layer in layers:
+        kept, classes = facts[layer.path].kept, facts[layer.path].classes
+        if len(kept) == 1:
+            needed = kept[0][~decision.gone[layer.outputs]].any(axis=0) & ~foldable[layer.path]
+            changed |= decision.bring_back(layer.inputs[needed & (classes == 2)], READ.format(path=layer.path))
+            changed |= decision.bring_back(layer.inputs[needed & (classes == 1)], PLACES.format(path=layer.path))
     return changed
 
 
-def _keep_what_is_read(decision: Decision, layer: LayerSlots, facts: Mapping[str, Facts], foldable: np.ndarray) -> bool:
-    """Bring back the inputs that a channel that stays reads, unless they fold; groups go and stay as a whole."""
-    kept, classes = facts[layer.path].kept, facts[layer.path].classes
-    if len(kept) > 1:
-        return False
-    needed = kept[0][~decision.gone[layer.outputs]].any(axis=0) & ~foldable
-    live = decision.bring_back(layer.inputs[needed & (classes == 2)], READ.format(path=layer.path))
-    constant = decision.bring_back(layer.inputs[needed & (classes == 1)], PLACES.format(path=layer.path))
-    return live or constant
+def _cut(decision: Decision, _: Sequence[LayerSlots]) -> bool:
+    """Bring back what is cut or rolled at fixed places that no longer fit."""
+    changed = False
+    for movement in decision.recorder.movements:
+        if not _moves_alike(movement, decision.gone):
+            changed |= decision.bring_back(movement.source.numbers, f"{movement.label} cuts at fixed places")
+    return changed
+
+
+def _emptied(decision: Decision, layers: Sequence[LayerSlots]) -> bool:
+    """Bring back one channel of the first layer that has none left; it may serve others too."""
+    for layer in layers:
+        for slots in (layer.inputs, layer.outputs):
+            if decision.gone[slots].all():
+                return decision.bring_back(slots[:1], LAST.format(path=layer.path))
+    return False
 
 
 def _moves_alike(movement: Movement, gone: np.ndarray) -> bool:

@@ -15,7 +15,7 @@ __all__ = ["facts_of", "idle_outputs"]
 def facts_of(graph: ng.NetGraph, modules: Mapping[str, nn.Module]) -> dict[str, Facts]:
     """Return kept weights and classes of the inputs of every layer with weights, by module path.
 
-    A layer whose weights have several uses, or none, is left out.
+    A layer whose weights have several uses, or none, is left out. Values are not known yet.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ def facts_of(graph: ng.NetGraph, modules: Mapping[str, nn.Module]) -> dict[str, 
         uses = graph.uses(f"{path}.weight".lstrip("."))
         if len(uses) == 1 and not isinstance(module, CHANNELWISE):
             kept = kept_pairs(masks[uses[0].parameter], module)
-            found[path] = Facts(kept, _input_classes(graph, uses[0], classes, kept.shape[0] * kept.shape[2]))
+            inputs = _input_classes(graph, uses[0], classes, kept.shape[0] * kept.shape[2])
+            found[path] = Facts(kept, inputs, np.full(len(inputs), np.nan))
     return found
 
 

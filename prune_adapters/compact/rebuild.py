@@ -28,7 +28,7 @@ def shrink(layer: nn.Module, inputs: np.ndarray, outputs: np.ndarray, constants:
     if isinstance(layer, CHANNELWISE):
         _shrink_channels(layer, keep_out)
         return
-    if constants is not None:
+    if constants is not None and can_fold(layer):
         _fold(layer, torch.from_numpy(np.where(inputs, 0.0, np.nan_to_num(constants))))
     _set(layer, "bias", keep_out)
     _set(layer, "ones_weight", keep_out)

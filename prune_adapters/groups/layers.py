@@ -81,7 +81,7 @@ def weighted(step: Step) -> Results:
     if groups > 1:
         _couple_groups(step, inputs.reshape(groups, columns), outputs.reshape(groups, rows))
     step.recorder.layers.append(LayerSlots(step.module, inputs, outputs, uniform))
-    harmless = facts.classes == 0
+    harmless = (facts.classes == 0) | (uniform & (facts.values == 0))
     if not is_zero_padded(layer) and not isinstance(layer, TRANSPOSED):
         harmless = harmless | uniform
     even = ~(facts.kept & ~harmless.reshape(groups, 1, columns)).any(axis=2).reshape(-1)

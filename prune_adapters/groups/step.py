@@ -24,10 +24,13 @@ class Facts:
         Whether any weight between two channels is kept.
     classes : ndarray of uint8, shape (n_inputs,)
         What each input channel can be: 0 zero, 1 constant, 2 live.
+    values : ndarray of float64, shape (n_inputs,)
+        The value of each constant input, NaN where it is not known.
     """
 
     kept: np.ndarray
     classes: np.ndarray
+    values: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
