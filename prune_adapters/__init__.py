@@ -5,6 +5,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 """
 
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
+from prune_adapters.counts import MacCount, MacRow, count_macs, count_parameters
 from prune_adapters.errors import CheckpointError, MaskError, MaskFileError, PruneAdaptersError, TraceError
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
@@ -21,6 +22,8 @@ from prune_adapters.train import accuracy, train
 __all__ = [
     "CheckpointError",
     "LayerRow",
+    "MacCount",
+    "MacRow",
     "MaskError",
     "MaskFileError",
     "MaskKeeper",
@@ -37,6 +40,8 @@ __all__ = [
     "block_masks",
     "check_masks",
     "consistent_masks",
+    "count_macs",
+    "count_parameters",
     "from_torch_prune",
     "keep_masks",
     "known_operators",
