@@ -8,6 +8,7 @@ from netgraph import Explanation, explain
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
 from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
 from prune_adapters.compact import CompactReport, KeptChannels, LayerChange, compact, compact_report
+from prune_adapters.counts import MacCount, MacRow, count_macs, count_parameters
 from prune_adapters.errors import (
     CheckpointError,
     CompactError,
@@ -38,6 +39,8 @@ __all__ = [
     "LayerChange",
     "LayerRow",
     "LostLayer",
+    "MacCount",
+    "MacRow",
     "MaskError",
     "MaskFileError",
     "MaskKeeper",
@@ -57,6 +60,8 @@ __all__ = [
     "compact",
     "compact_report",
     "consistent_masks",
+    "count_macs",
+    "count_parameters",
     "explain",
     "from_torch_prune",
     "keep_masks",
