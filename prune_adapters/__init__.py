@@ -4,9 +4,19 @@ A model becomes a `netgraph.NetGraph`, algorithms on that graph and scores say w
 comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 """
 
+from netgraph import Explanation, explain
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
+from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
+from prune_adapters.compact import CompactReport, KeptChannels, LayerChange, compact, compact_report
 from prune_adapters.counts import MacCount, MacRow, count_macs, count_parameters
-from prune_adapters.errors import CheckpointError, MaskError, MaskFileError, PruneAdaptersError, TraceError
+from prune_adapters.errors import (
+    CheckpointError,
+    CompactError,
+    MaskError,
+    MaskFileError,
+    PruneAdaptersError,
+    TraceError,
+)
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.prune import consistent_masks, prune
@@ -21,7 +31,14 @@ from prune_adapters.train import accuracy, train
 
 __all__ = [
     "CheckpointError",
+    "CollapseReport",
+    "CompactError",
+    "CompactReport",
+    "Explanation",
+    "KeptChannels",
+    "LayerChange",
     "LayerRow",
+    "LostLayer",
     "MacCount",
     "MacRow",
     "MaskError",
@@ -39,9 +56,13 @@ __all__ = [
     "apply_soft_masks",
     "block_masks",
     "check_masks",
+    "collapse_report",
+    "compact",
+    "compact_report",
     "consistent_masks",
     "count_macs",
     "count_parameters",
+    "explain",
     "from_torch_prune",
     "keep_masks",
     "known_operators",

@@ -5,11 +5,12 @@
     +-- MaskError (ValueError)          a mask does not fit the model: name, shape or dtype
     +-- MaskFileError (ValueError)      a file holds no masks, or damaged ones
     +-- CheckpointError (ValueError)    a file is not a checkpoint of this run
+    +-- CompactError (ValueError)       a model cannot be made smaller as it stands
 
 Everything else is a plain ``ValueError`` or ``TypeError``.
 """
 
-__all__ = ["CheckpointError", "MaskError", "MaskFileError", "PruneAdaptersError", "TraceError"]
+__all__ = ["CheckpointError", "CompactError", "MaskError", "MaskFileError", "PruneAdaptersError", "TraceError"]
 
 
 class PruneAdaptersError(Exception):
@@ -30,3 +31,7 @@ class MaskFileError(PruneAdaptersError, ValueError):
 
 class CheckpointError(PruneAdaptersError, ValueError):
     """A file is not a checkpoint, or not one of this model, optimizer and run."""
+
+
+class CompactError(PruneAdaptersError, ValueError):
+    """A model cannot be made smaller as it stands: a size is written into its forward, at the line that is named."""

@@ -262,7 +262,7 @@ def test_new_strides_that_move_elements_are_refused():
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x).as_strided_((2, 2), (1, 2))
 
-    with pytest.raises(pa.TraceError, match="operator aten.as_strided_"):
+    with pytest.raises(pa.TraceError, match=r"operator aten\.as_strided_"):
         pa.to_graph(Transposing(2, 2), torch.zeros(2, 2), follow="example")
 
 

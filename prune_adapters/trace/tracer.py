@@ -20,7 +20,7 @@ from prune_adapters.trace.registry import Options
 from prune_adapters.trace.replay import replay
 from prune_adapters.trace.tape import Tape, refs_in
 
-__all__ = ["capture", "graph_of_tape", "split_inputs", "to_graph"]
+__all__ = ["ExampleInputs", "capture", "graph_of_tape", "in_eval_mode", "split_inputs", "to_graph"]
 
 ExampleInputs = torch.Tensor | Sequence[object] | Mapping[str, object]
 
@@ -115,7 +115,7 @@ def capture(model: nn.Module, example_inputs: ExampleInputs, *, follow: str | No
         The model cannot be followed.
     """
     args, kwargs = split_inputs(example_inputs)
-    with _in_eval_mode(model):
+    with in_eval_mode(model):
         tape = _captured(model, args, kwargs, follow)
     _use_first_names(tape, model)
     return tape
@@ -205,7 +205,7 @@ def _checked_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[
 
 
 @contextlib.contextmanager
-def _in_eval_mode(model: nn.Module) -> Iterator[None]:
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
     """Switch to eval mode and back, module by module."""
     training = [module for module in model.modules() if module.training]
     for module in training:

@@ -128,17 +128,22 @@ LAYERS: dict[str, Callable[[int, bool], nn.Module]] = {
     "dropout": lambda channels, images: nn.Dropout(0.5),
     "batch_norm": lambda channels, images: nn.BatchNorm2d(channels) if images else nn.BatchNorm1d(channels),
     "layer_norm": lambda channels, images: ChannelNorm(channels) if images else nn.LayerNorm(channels),
-    "group_norm": lambda channels, images: nn.GroupNorm(gcd(2, channels), channels),
+    "group_norm": lambda channels, images: nn.GroupNorm(1 if channels % 2 or channels == 2 else 2, channels),
 }
 
 
 @dataclass(frozen=True)
 class Layer(Block):
-    """A layer that keeps the shape: one of `LAYERS`."""
+    """A layer that keeps the shape: one of `LAYERS`.
+
+    A norm over one channel does nothing here: all that it gives is its bias, which the graph does not know.
+    """
 
     kind: str = "relu"
 
     def build(self, given: Shape) -> Built:
+        if given.channels == 1 and self.kind in ("layer_norm", "group_norm"):
+            return nn.Identity(), given
         return LAYERS[self.kind](given.channels, given.side is not None), given
 
 

@@ -1,0 +1,16 @@
+"""Masked models made smaller without changing what they compute."""
+
+from prune_adapters.compact.border import ConstantConv1d, ConstantConv2d, ConstantConv3d
+from prune_adapters.compact.compact import compact, compact_report
+from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
+
+__all__ = [
+    "CompactReport",
+    "ConstantConv1d",
+    "ConstantConv2d",
+    "ConstantConv3d",
+    "KeptChannels",
+    "LayerChange",
+    "compact",
+    "compact_report",
+]

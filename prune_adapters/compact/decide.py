@@ -1,0 +1,137 @@
+"""Which channels go: the largest set of coupled classes without which every channel that stays is computed the same.
+
+A class may go if each layer that reads one of its channels either has no kept weight from it to a channel that stays,
+or reads a constant that a bias can hold. All classes that nothing pins start as removed; one that some layer needs
+comes back, which may bring back others, until nothing changes. Then every channel that stays reads, layer by layer
+in the order of the computation, what it read before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from prune_adapters.compact.rebuild import can_fold
+from prune_adapters.groups import Facts, LayerSlots, Movement, Recorder
+
+__all__ = ["Decision", "decide"]
+
+LAST = "one channel must be left for {path!r}"
+READ = "{path!r} reads a channel that is needed in its place"
+PLACES = "its constant may differ between positions or image sizes, so no bias of {path!r} can hold it"
+
+
+@dataclass(eq=False)
+class Decision:
+    """Which slots go, and why others stay.
+
+    Parameters
+    ----------
+    recorder : Recorder
+    gone : ndarray of bool, shape (n_slots,)
+    reasons : dict of int to str
+        For slots that stand for a class that had to come back.
+    """
+
+    recorder: Recorder
+    gone: np.ndarray
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def bring_back(self, slots: np.ndarray, reason: str) -> bool:
+        """Let the classes of `slots` stay after all; return whether there was one that was to go."""
+        roots = np.unique(self.recorder.coupling.roots(slots[self.gone[slots]]))
+        for root in roots.tolist():
+            self.reasons.setdefault(root, reason)
+        everything = self.recorder.coupling.roots(np.arange(len(self.gone)))
+        self.gone &= ~np.isin(everything, roots)
+        return bool(len(roots))
+
+    def reason(self, slot: int) -> str:
+        """Return why a slot stays."""
+        root = int(self.recorder.coupling.roots(np.array([slot]))[0])
+        return self.recorder.coupling.reason(slot) or self.reasons.get(root, "a channel coupled with it is needed")
+
+
+def decide(recorder: Recorder, facts: Mapping[str, Facts], modules: Mapping[str, nn.Module]) -> Decision:
+    """Return the largest removal that keeps the function.
+
+    Parameters
+    ----------
+    recorder : Recorder
+    facts : mapping of str to Facts
+    modules : mapping of str to Module
+        The layers, by path.
+    """
+    everything = np.arange(len(recorder.coupling))
+    decision = Decision(recorder, ~recorder.coupling.pinned(everything))
+    layers = [layer for layer in recorder.layers if layer.path in facts]
+    foldable = {layer.path: _foldable(layer, facts[layer.path], modules[layer.path]) for layer in layers}
+    checks = [partial(_read, decision, facts, foldable), partial(_emptied, decision), partial(_cut, decision)]
+    while any(check(layers) for check in checks):
+        pass
+    return decision
+
+
+def _foldable(layer: LayerSlots, facts: Facts, module: nn.Module) -> np.ndarray:
+    """Return which inputs of a layer are zero, or constants that it can take over: ndarray of bool."""
+    known = ~np.isnan(facts.values) if can_fold(module) else facts.values == 0
+    return (facts.classes == 0) | (layer.uniform & known)
+
+
+def _read(
+    decision: Decision, facts: Mapping[str, Facts], foldable: Mapping[str, np.ndarray], layers: Sequence[LayerSlots]
+) -> bool:
+    """Bring back the inputs that a channel that stays reads, unless they fold; groups go and stay as a whole."""
+    changed = False
+    for layer in layers:
+        kept, classes = facts[layer.path].kept, facts[layer.path].classes
+        if len(kept) == 1:
+            needed = kept[0][~decision.gone[layer.outputs]].any(axis=0) & ~foldable[layer.path]
+            changed |= decision.bring_back(layer.inputs[needed & (classes == 2)], READ.format(path=layer.path))
+            changed |= decision.bring_back(layer.inputs[needed & (classes == 1)], PLACES.format(path=layer.path))
+    return changed
+
+
+def _cut(decision: Decision, _: Sequence[LayerSlots]) -> bool:
+    """Bring back what is cut or rolled at fixed places that no longer fit."""
+    changed = False
+    for movement in decision.recorder.movements:
+        if not _moves_alike(movement, decision.gone):
+            changed |= decision.bring_back(movement.source.numbers, f"{movement.label} cuts at fixed places")
+    return changed
+
+
+def _emptied(decision: Decision, layers: Sequence[LayerSlots]) -> bool:
+    """Bring back one channel of the first layer that has none left; it may serve others too."""
+    for layer in layers:
+        for slots in (layer.inputs, layer.outputs):
+            if decision.gone[slots].all():
+                return decision.bring_back(slots[:1], LAST.format(path=layer.path))
+    return False
+
+
+def _moves_alike(movement: Movement, gone: np.ndarray) -> bool:
+    """Return whether a call with fixed numbers does to the channels that stay what it does to all of them."""
+    source, going = movement.source, gone[movement.source.numbers]
+    if not going.any():
+        return True
+    sizes = [-1 if d == source.dim else 1 for d in range(len(source.shape))]
+    places = torch.from_numpy(np.flatnonzero(~going)).reshape(sizes)
+    shape = [len(places.reshape(-1)) if d == source.dim else size for d, size in enumerate(source.shape)]
+    try:
+        found = movement.move(places.expand(shape))
+    except (RuntimeError, IndexError):
+        return False
+    return len(found) == len(movement.places) and all(
+        _lie_along(ids, dim, along[~going[along]]) for ids, (dim, along) in zip(found, movement.places, strict=True)
+    )
+
+
+def _lie_along(ids: torch.Tensor, dim: int, expected: np.ndarray) -> bool:
+    """Return whether `ids` are the expected ones, at least one, along `dim` and the same along all others."""
+    if not len(expected) or ids.dim() <= dim or ids.shape[dim] != len(expected):
+        return False
+    return bool((ids.movedim(dim, -1) == torch.from_numpy(expected)).all())
