@@ -191,8 +191,12 @@ def test_shared_and_tied_layers_are_not_rebuilt():
 def test_uniform_constants_end_at_zero_padding():
     model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1))
     tape = capture(model.eval(), IMAGE)
-    kept = {"0": torch.zeros(3, 2), "1": torch.eye(3) * torch.tensor([1, 1, 0]), "3": torch.ones(2, 3)}
-    facts = {path: facts_with(mask.bool().numpy()[None], 1) for path, mask in kept.items()}
+    kept = {
+        "0": np.zeros((1, 3, 2), dtype=bool),
+        "1": np.diag([True, True, False])[None],
+        "3": np.ones((1, 2, 3), bool),
+    }
+    facts = {path: facts_with(pairs, 1) for path, pairs in kept.items()}
     found = coupled_slots(tape, rebuildable(tape, model), facts)
 
     assert layer(found, "1").uniform.tolist() == [True, True, True]
