@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -145,6 +145,10 @@ def relative_error(model: nn.Module, expected: nn.Module, x: Tensor) -> float:
     return float((y - right).abs().max() / right.abs().max())
 
 
+BORDERS = Sentence((Residual(width=8), Layer("gelu")) * 2), Pruning(0.5, 0.5, 0)
+"""Constants behind zero padding: wrong if the next bias takes them over as plain numbers."""
+
+
 def cases(check: Callable[[Sentence, Pruning], None], number: int) -> Callable[[], None]:
     """Return a test of `check` on this many sentences with masks."""
     return settings(max_examples=number)(given(sentences, prunings)(check))
@@ -152,7 +156,7 @@ def cases(check: Callable[[Sentence, Pruning], None], number: int) -> Callable[[
 
 test_kept_elements_are_those_with_a_gradient = cases(check_gradients, 50)
 test_both_captures_find_the_same_edges = cases(check_captures, 50)
-test_compacted_networks_compute_the_same = cases(check_compact, 50)
+test_compacted_networks_compute_the_same = example(*BORDERS)(cases(check_compact, 50))
 test_many_kept_elements_are_those_with_a_gradient = pytest.mark.slow(cases(check_gradients, 500))
 test_many_captures_find_the_same_edges = pytest.mark.slow(cases(check_captures, 500))
 test_many_compacted_networks_compute_the_same = pytest.mark.slow(cases(check_compact, 500))
