@@ -357,6 +357,8 @@ def test_a_forward_that_computes_with_a_size_is_refused():
             return self.head(h / h.shape[1])
 
     model = Scaled()
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)
     masks = {"head.weight": torch.tensor([[True, True, True, False]] * 2)}
 
     with pytest.raises(pa.CompactError, match="a forward computes with the number of channels"):
