@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["mobilenet_v2", "resnet18", "resnet20", "resnet50", "vit_b"]
+__all__ = ["mobilenet_v2", "resnet18", "resnet20", "resnet50", "vgg16", "vit_b"]
 
 
 def conv(inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -58,10 +58,10 @@ def stages(block: type[Basic] | type[Bottleneck], depths: list[int], width: int)
     return nn.Sequential(*blocks), channels
 
 
-def resnet(block: type[Basic] | type[Bottleneck], depths: list[int]) -> nn.Sequential:
+def resnet(block: type[Basic] | type[Bottleneck], depths: list[int], width: int = 64) -> nn.Sequential:
     """Return a residual network for 224 x 224 pictures."""
-    stem = nn.Sequential(conv(3, 64, 7, stride=2), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1))
-    body, channels = stages(block, depths, 64)
+    stem = nn.Sequential(conv(3, width, 7, stride=2), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1))
+    body, channels = stages(block, depths, width)
     return nn.Sequential(stem, body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 1000))
 
 
@@ -70,9 +70,9 @@ def resnet18() -> nn.Sequential:
     return resnet(Basic, [2, 2, 2, 2])
 
 
-def resnet50() -> nn.Sequential:
+def resnet50(*, width: int = 64) -> nn.Sequential:
     """Return ResNet-50 (25.6 M parameters)."""
-    return resnet(Bottleneck, [3, 4, 6, 3])
+    return resnet(Bottleneck, [3, 4, 6, 3], width)
 
 
 def resnet20(*, width: int = 16, classes: int = 10) -> nn.Sequential:
@@ -80,6 +80,18 @@ def resnet20(*, width: int = 16, classes: int = 10) -> nn.Sequential:
     body, channels = stages(Basic, [3, 3, 3], width)
     head = nn.Linear(channels, classes)
     return nn.Sequential(conv(3, width, 3), nn.ReLU(), body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+
+
+def vgg16(*, width: int = 64, classes: int = 10) -> nn.Sequential:
+    """Return VGG-16 with batch norm for 32 x 32 pictures (14.7 M parameters)."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for multiple, depth in ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3)):
+        for _ in range(depth):
+            layers += [conv(channels, width * multiple, 3), nn.ReLU()]
+            channels = width * multiple
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels, classes))
 
 
 class InvertedResidual(nn.Module):
@@ -97,16 +109,17 @@ class InvertedResidual(nn.Module):
         return x + self.body(x) if self.has_skip else self.body(x)
 
 
-def mobilenet_v2() -> nn.Sequential:
-    """Return MobileNetV2 (3.5 M parameters)."""
+def mobilenet_v2(*, width: float = 1.0) -> nn.Sequential:
+    """Return MobileNetV2 (3.5 M parameters at width 1)."""
     plan = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
-    layers: list[nn.Module] = [conv(3, 32, 3, stride=2), nn.ReLU6()]
-    inputs = 32
-    for expansion, outputs, depth, stride in plan:
+    inputs, last = int(32 * width), int(1280 * width)
+    layers: list[nn.Module] = [conv(3, inputs, 3, stride=2), nn.ReLU6()]
+    for expansion, channels, depth, stride in plan:
+        outputs = int(channels * width)
         for place in range(depth):
             layers.append(InvertedResidual(inputs, outputs, stride if place == 0 else 1, expansion))
             inputs = outputs
-    layers += [conv(inputs, 1280, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000)]
+    layers += [conv(inputs, last, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(last, 1000)]
     return nn.Sequential(*layers)
 
 

@@ -33,6 +33,7 @@ from netgraph.reach import (
     trim,
     unit_classes,
 )
+from netgraph.repair import Repair, least_repair
 from netgraph.size import (
     SizeRow,
     compression_ratio,
@@ -46,16 +47,20 @@ from netgraph.size import (
 )
 from netgraph.storage import load, save
 from netgraph.weights import sweep_weights, with_weights
+from netgraph.why import Cut, Explanation, explain
 
 __all__ = [
     "Connection",
+    "Cut",
     "ElementIndex",
+    "Explanation",
     "GraphFileError",
     "GraphStructureError",
     "IncrementalReach",
     "NetGraph",
     "NetGraphError",
     "ParameterInfo",
+    "Repair",
     "SizeRow",
     "Sweep",
     "UnitParameter",
@@ -72,11 +77,13 @@ __all__ = [
     "effective_compression_ratio",
     "effective_density",
     "effective_sparsity",
+    "explain",
     "from_biadjacency",
     "from_edge_array",
     "from_networkx",
     "from_scipy",
     "layer_sizes",
+    "least_repair",
     "load",
     "node_order",
     "parameter_sizes",

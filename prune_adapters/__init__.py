@@ -4,45 +4,81 @@ A model becomes a `netgraph.NetGraph`, algorithms on that graph and scores say w
 comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 """
 
+from netgraph import Explanation, explain
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
+from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
 from prune_adapters.compact import CompactReport, KeptChannels, LayerChange, compact, compact_report
-from prune_adapters.errors import CheckpointError, CompactError, MaskError, PruneAdaptersError, TraceError
+from prune_adapters.counts import MacCount, MacRow, count_macs, count_parameters
+from prune_adapters.errors import (
+    CheckpointError,
+    CompactError,
+    MaskError,
+    MaskFileError,
+    PruneAdaptersError,
+    TraceError,
+)
 from prune_adapters.masks import check_masks, to_masks
+from prune_adapters.patterns import block_masks, n_of_m_masks
+from prune_adapters.prune import consistent_masks, prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
+from prune_adapters.soft import apply_soft_masks, remove_soft_masks, soft_masks
+from prune_adapters.store import StoredMasks, load_masks, save_masks
+from prune_adapters.torch_prune import from_torch_prune
 from prune_adapters.trace import Operation, known_operators, register_rule, to_graph
 from prune_adapters.train import accuracy, train
 
 __all__ = [
     "CheckpointError",
+    "CollapseReport",
     "CompactError",
     "CompactReport",
+    "Explanation",
     "KeptChannels",
     "LayerChange",
     "LayerRow",
+    "LostLayer",
+    "MacCount",
+    "MacRow",
     "MaskError",
+    "MaskFileError",
     "MaskKeeper",
     "Operation",
     "ParameterRow",
     "PruneAdaptersError",
     "Report",
     "Selection",
+    "StoredMasks",
     "TraceError",
     "accuracy",
     "apply_masks",
+    "apply_soft_masks",
+    "block_masks",
     "check_masks",
+    "collapse_report",
     "compact",
     "compact_report",
+    "consistent_masks",
+    "count_macs",
+    "count_parameters",
+    "explain",
+    "from_torch_prune",
     "keep_masks",
     "known_operators",
+    "load_masks",
     "magnitude_scores",
     "masks_from_scores",
+    "n_of_m_masks",
+    "prune",
     "random_scores",
     "register_rule",
     "remembered_masks",
     "remove_masks",
+    "remove_soft_masks",
     "report",
+    "save_masks",
+    "soft_masks",
     "to_graph",
     "to_masks",
     "train",

@@ -3,13 +3,14 @@
     PruneAdaptersError
     +-- TraceError (ValueError)         a model cannot be turned into a graph as it stands
     +-- MaskError (ValueError)          a mask does not fit the model: name, shape or dtype
+    +-- MaskFileError (ValueError)      a file holds no masks, or damaged ones
     +-- CheckpointError (ValueError)    a file is not a checkpoint of this run
     +-- CompactError (ValueError)       a model cannot be made smaller as it stands
 
 Everything else is a plain ``ValueError`` or ``TypeError``.
 """
 
-__all__ = ["CheckpointError", "CompactError", "MaskError", "PruneAdaptersError", "TraceError"]
+__all__ = ["CheckpointError", "CompactError", "MaskError", "MaskFileError", "PruneAdaptersError", "TraceError"]
 
 
 class PruneAdaptersError(Exception):
@@ -22,6 +23,10 @@ class TraceError(PruneAdaptersError, ValueError):
 
 class MaskError(PruneAdaptersError, ValueError):
     """A mask does not fit the model: unknown name, wrong shape or wrong dtype."""
+
+
+class MaskFileError(PruneAdaptersError, ValueError):
+    """A file holds no masks, or is damaged."""
 
 
 class CheckpointError(PruneAdaptersError, ValueError):

@@ -11,22 +11,18 @@ effective sparsity is found by bisection.
 import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 
 from netgraph import NetGraph
-from netgraph.reach import trim
-from netgraph.weights import sweep_weights
-from prune_adapters.budgets import RULES, layer_budgets
+from prune_adapters.budgets import RULES
+from prune_adapters.prefixes import ConsistentCounter, flat_scores, ranked_prefixes
 from prune_adapters.ranking import Pool
 
-__all__ = ["Selection", "masks_from_scores"]
+__all__ = ["Selection", "masks_from_scores", "selected", "warn_of_shortfall"]
 
-Shape = tuple[int, ...]
-Prefixes = Callable[[int], list[np.ndarray]]
 SCOPES = ("global", *RULES)
 TARGETS = ("direct", "effective")
 
@@ -159,41 +155,65 @@ def masks_from_scores(
     >>> dict(masks_from_scores(scores, sparsity=0.5, scope="layer"))
     {'a': tensor([ True, False]), 'b': tensor([[ True, False]])}
     """
+    chosen = selected(scores, sparsity=sparsity, scope=scope, target=target, graph=graph)
+    warn_of_shortfall(chosen)
+    return chosen
+
+
+def selected(
+    scores: Mapping[str, torch.Tensor],
+    *,
+    sparsity: float,
+    scope: str = "global",
+    target: str = "direct",
+    graph: NetGraph | None = None,
+) -> Selection:
+    """Return what `masks_from_scores` returns, without a warning where the target is missed.
+
+    Parameters
+    ----------
+    scores, sparsity, scope, target, graph
+        As `masks_from_scores` takes them; it raises the same errors.
+
+    Returns
+    -------
+    Selection
+
+    Examples
+    --------
+    >>> selected({"a": torch.tensor([2.0, 1.0])}, sparsity=0.5)["a"]
+    tensor([ True, False])
+    """
     _check_words(sparsity, scope, target, graph)
-    values = _values(scores)
+    values = flat_scores(scores)
     shapes = {name: tuple(score.shape) for name, score in scores.items()}
-    counter = None if graph is None else _Counter.of(graph, shapes)
+    counter = None if graph is None else ConsistentCounter.of(graph, shapes)
     sizes = [array.size for array in values]
     requested = sum(sizes) - round(sparsity * sum(sizes))
 
     if target == "effective":
         assert counter is not None
-        ranked = _ranked(values, list(shapes.values()), scope, often=True)
+        ranked = ranked_prefixes(values, list(shapes.values()), scope, often=True)
         kept = ranked(_effective_length(lambda length: counter(ranked(length)), requested, sum(sizes)))
     elif scope == "layer":
         shares = [size - round(sparsity * size) for size in sizes]
         requested = sum(shares)
         kept = [Pool((array,)).top(share)[0] for array, share in zip(values, shares, strict=True)]
     else:
-        kept = _ranked(values, list(shapes.values()), scope)(requested)
+        kept = ranked_prefixes(values, list(shapes.values()), scope)(requested)
     effective = None if counter is None else counter(kept)
-    chosen = Selection(_tensors(scores, kept), target=target, requested=requested, effective=effective)
+    return Selection(_tensors(scores, kept), target=target, requested=requested, effective=effective)
+
+
+def warn_of_shortfall(chosen: Selection) -> None:
+    """Warn the caller of the caller if `chosen` misses its target by more than 1 % or 10 elements.
+
+    Parameters
+    ----------
+    chosen : Selection
+    """
     if chosen.note:
-        warnings.warn(chosen.note, stacklevel=2)
-    return chosen
-
-
-def _ranked(values: list[np.ndarray], shapes: list[Shape], scope: str, *, often: bool = False) -> Prefixes:
-    """Return the function that gives the prefix of a length: which elements of each array are kept."""
-    pools = [Pool(tuple(values))] if scope == "global" else [Pool((array,)) for array in values]
-    if often:
-        pools = [pool.sorted() for pool in pools]
-
-    def prefix(length: int) -> list[np.ndarray]:
-        shares = [length] if scope == "global" else layer_budgets(shapes, length, rule=scope)
-        return [kept for pool, share in zip(pools, shares, strict=True) for kept in pool.top(share)]
-
-    return prefix
+        warnings.warn(chosen.note, stacklevel=3)
 
 
 def _effective_length(count: Callable[[int], int], wanted: int, total: int) -> int:
@@ -206,33 +226,6 @@ def _effective_length(count: Callable[[int], int], wanted: int, total: int) -> i
     return bisect_left(range(total + 1), known(longest), lo=known(longest), hi=longest, key=known)
 
 
-@dataclass(frozen=True)
-class _Counter:
-    """Counts the consistent elements of scored parameters, each element once however often it is used."""
-
-    graph: NetGraph
-    shapes: Mapping[str, Shape]
-    positions: list[int] | None
-
-    @classmethod
-    def of(cls, graph: NetGraph, shapes: Mapping[str, Shape]) -> "_Counter":
-        for name, shape in shapes.items():
-            if name not in graph.parameters or graph.parameters[name].shape != shape:
-                known = graph.parameters[name].shape if name in graph.parameters else "no such parameter"
-                raise ValueError(f"scores for {name!r}: got shape {shape}, the graph has {known}")
-        positions = [i for i, c in enumerate(graph.weighted) if c.parameter in shapes]
-        once = all(len(graph.uses(name)) <= 1 for name in shapes)
-        return cls(graph, shapes, positions if once else None)
-
-    def __call__(self, kept: list[np.ndarray]) -> int:
-        masks = {name: k.reshape(shape) for (name, shape), k in zip(self.shapes.items(), kept, strict=True)}
-        changed, found = sweep_weights(self.graph, masks)
-        if self.positions is not None:
-            return int(found.consistent[self.positions].sum())
-        consistent = trim(changed).masks()
-        return sum(int(np.count_nonzero(consistent[name])) for name in masks if name in consistent)
-
-
 def _check_words(sparsity: float, scope: str, target: str, graph: NetGraph | None) -> None:
     if not 0.0 <= sparsity <= 1.0:
         raise ValueError(f"sparsity: expected the fraction to remove, in [0, 1], got {sparsity}")
@@ -241,21 +234,6 @@ def _check_words(sparsity: float, scope: str, target: str, graph: NetGraph | Non
             raise ValueError(f"{label}: expected one of {', '.join(map(repr, known))}, got {word!r}")
     if target == "effective" and graph is None:
         raise ValueError("target 'effective': expected a graph to count in; pass graph=to_graph(model, example_inputs)")
-
-
-def _values(scores: Mapping[str, torch.Tensor]) -> list[np.ndarray]:
-    """Return the scores as flat arrays of one dtype, which holds every value exactly."""
-    if not scores:
-        raise ValueError("scores: expected at least one parameter, got none")
-    for name, score in scores.items():
-        if not isinstance(score, torch.Tensor) or not score.is_floating_point():
-            found = score.dtype if isinstance(score, torch.Tensor) else type(score).__name__
-            raise ValueError(f"scores for {name!r}: expected a float tensor, got {found}")
-        if missing := int(torch.isnan(score).sum()):
-            raise ValueError(f"scores for {name!r}: {missing} of {score.numel()} are NaN, so they have no order")
-    double = any(score.dtype == torch.float64 for score in scores.values())
-    dtype = torch.float64 if double else torch.float32
-    return [score.detach().to("cpu", dtype).reshape(-1).numpy() for score in scores.values()]
 
 
 def _tensors(scores: Mapping[str, torch.Tensor], kept: list[np.ndarray]) -> dict[str, torch.Tensor]:

@@ -31,10 +31,16 @@ def disagreements(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
 
 
 def compared(
-    model: nn.Module, inputs: Inputs, graph: ng.NetGraph, masks: Mapping[str, Tensor], question: str
+    model: nn.Module,
+    inputs: Inputs,
+    graph: ng.NetGraph,
+    masks: Mapping[str, Tensor],
+    question: str,
+    *,
+    draws: int = 3,
 ) -> dict[str, tuple[int, int]]:
     """Return the disagreements of the gradient oracle and `trim` without, or `drop_dead` with, constants."""
     constants = question == "drop_dead"
     clear = ng.drop_dead if constants else ng.trim
     found = pa.to_masks(clear(masked(graph, masks, constants=constants)))
-    return disagreements(found, live_masks(model, inputs, masks, constants=constants))
+    return disagreements(found, live_masks(model, inputs, masks, constants=constants, draws=draws))

@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = {
     "netgraph": """errors bits native connection describe structure graph reference compiled storage convert reach
-        weights incremental size plot __init__""",
-    "prune_adapters": """errors masks apply trace scores budgets ranking select store prune groups compact recipe train
-        report explain collapse __init__""",
+        weights incremental size walks why repair plot __init__""",
+    "prune_adapters": """errors masks apply soft torch_prune trace counts scores budgets ranking prefixes select
+        patterns store prune groups compact train report explain collapse __init__""",
 }
 LAZY = {"matplotlib", "networkx", "igraph"}
 """Imported inside the functions that need them, so that `import netgraph` stays light."""

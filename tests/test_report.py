@@ -155,11 +155,12 @@ def test_json_and_csv_hold_the_rows(tmp_path: Path) -> None:
 def test_plot_writes_the_picture_and_closes_it(ending: str, start: bytes, tmp_path: Path) -> None:
     import matplotlib.pyplot as plt
 
+    before = plt.get_fignums()
     axes = pa.report(drawn_graph()).plot(tmp_path / f"profile.{ending}")
 
     assert (tmp_path / f"profile.{ending}").read_bytes().startswith(start)
     assert [ax.get_xlabel()[:5] for ax in axes] == ["units", "kept "]
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before
 
 
 def test_plot_draws_on_given_axes() -> None:
@@ -176,12 +177,13 @@ def test_it_warns_when_no_input_reaches_an_output() -> None:
     text = pa.report(ng.from_biadjacency([[[1]], [[0]]])).summary
 
     assert text.startswith("WARNING: no input reaches an output, so the network computes a constant. At 50.0 %")
+    assert text.endswith("netgraph.least_repair which weights would make one.")
 
 
 def test_it_warns_when_some_outputs_do_not_depend_on_the_input() -> None:
     text = pa.report(ng.from_biadjacency([[[1], [0], [0]]])).summary
 
-    assert text.endswith("WARNING: 2 of 3 outputs do not depend on the input.")
+    assert text.endswith("WARNING: 2 of 3 outputs do not depend on the input; netgraph.explain tells why.")
 
 
 def test_a_graph_without_weights() -> None:

@@ -137,6 +137,27 @@ def test_a_product_needs_both_factors():
 
 
 @pytest.mark.parametrize(
+    "pick",
+    [
+        lambda hidden: torch.topk(hidden, 2)[0],
+        lambda hidden: torch.sort(hidden)[0],
+        lambda hidden: torch.kthvalue(hidden, 2)[0],
+        lambda hidden: hidden.argmax(1),
+        lambda hidden: hidden.max(),
+    ],
+)
+def test_what_comes_first_depends_on_all(pick):
+    class Picked(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return pick(super().forward(x))
+
+    graph = pa.to_graph(Picked(4, 3), torch.zeros(2, 4))
+
+    assert list(graph.layers.values()) == [4, 3, 1]
+    assert ng.co_accessible(graph).all()
+
+
+@pytest.mark.parametrize(
     ("model", "shape", "dims", "size"),
     [
         (nn.Conv2d(3, 4, 1), (2, 3, 5, 5), None, 3),
@@ -223,6 +244,26 @@ def test_a_rule_of_ones_own_teaches_a_new_operator(monkeypatch):
 def test_a_second_rule_for_an_operator_is_refused():
     with pytest.raises(ValueError, match=r"rule for 'aten.relu': registered already"):
         pa.register_rule("aten.relu")(lambda op: op.first)
+
+
+def test_pooling_of_channels_last_images_is_followed_by_running():
+    """torch gives the pooled tensor new strides in place; this once raised TraceError."""
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1))
+    image = torch.zeros(1, 2, 4, 4).to(memory_format=torch.channels_last)
+
+    graph = pa.to_graph(model, image, follow="example")
+
+    assert dict(graph.layers) == {"input": 2, "0": 3, "3": 1}
+    assert joined(graph) == joined(pa.to_graph(model, image))
+
+
+def test_new_strides_that_move_elements_are_refused():
+    class Transposing(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).as_strided_((2, 2), (1, 2))
+
+    with pytest.raises(pa.TraceError, match=r"operator aten\.as_strided_"):
+        pa.to_graph(Transposing(2, 2), torch.zeros(2, 2), follow="example")
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,11 @@ def summary(total: LayerRow, graph: ng.NetGraph, found: ng.Sweep) -> str:
         text = f"No weights; {_units(total)}."
     reached = int(found.accessible[graph.outputs].sum())
     if reached == 0:
-        return f"WARNING: no input reaches an output, so the network computes a constant. {text}"
+        remedy = "netgraph.explain tells where the paths end, netgraph.least_repair which weights would make one."
+        return f"WARNING: no input reaches an output, so the network computes a constant. {text} {remedy}"
     if reached < len(graph.outputs):
-        text += f" WARNING: {len(graph.outputs) - reached} of {len(graph.outputs)} outputs do not depend on the input."
+        number = f"{len(graph.outputs) - reached} of {len(graph.outputs)} outputs"
+        text += f" WARNING: {number} do not depend on the input; netgraph.explain tells why."
     return text
 
 

@@ -72,9 +72,11 @@ class _Recorder(TorchDispatchMode):
         self, func: torch._ops.OpOverload, types: object, args: tuple = (), kwargs: dict | None = None
     ) -> object:
         kwargs = kwargs or {}
+        moves_nothing = _moves_nothing(func, args)
         result = func(*args, **kwargs)
-        with _disable_current_modes():
-            self._record(func, args, kwargs, result)
+        if not moves_nothing:
+            with _disable_current_modes():
+                self._record(func, args, kwargs, result)
         return result
 
     def _record(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict, result: object) -> None:
@@ -108,6 +110,18 @@ class _Recorder(TorchDispatchMode):
             if key in self.buffers:
                 self.tape.buffers[ref.number] = self.buffers[key]
         return ref
+
+
+def _moves_nothing(func: torch._ops.OpOverload, args: tuple) -> bool:
+    """Return whether a call only gives new strides to dimensions of size 1.
+
+    Global average pooling of channels-last images does so (torch 2.13); a rule could not tell, ids have no strides.
+    """
+    if func is not torch.ops.aten.as_strided_.default or tuple(args[1]) != tuple(args[0].shape):
+        return False
+    tensor, size, stride, *offset = args
+    same = all(old == new for n, old, new in zip(size, tensor.stride(), stride, strict=True) if n > 1)
+    return same and offset in ([], [None], [tensor.storage_offset()])
 
 
 class _ModulePaths:

@@ -10,7 +10,7 @@ from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.rules.elementwise import as_units, meet_terms
 from prune_adapters.trace.values import Constant, Tokens, Units, Value
 
-__all__ = ["pool", "reduction", "resample", "running", "softmax"]
+__all__ = ["ordered", "pool", "reduction", "resample", "running", "softmax"]
 
 POOLS = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
 adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d _adaptive_avg_pool2d
@@ -21,7 +21,7 @@ RESAMPLERS = """upsample_nearest1d upsample_nearest2d upsample_nearest3d upsampl
 upsample_trilinear3d upsample_bicubic2d _upsample_nearest_exact2d _upsample_bilinear2d_aa"""
 
 REDUCTIONS = """mean sum amax amin var std norm linalg_vector_norm nansum max min median logsumexp count_nonzero any all
-prod var_mean std_mean aminmax nanmean"""
+prod var_mean std_mean aminmax nanmean argmax argmin"""
 
 
 def _positions(op: Operation) -> range:
@@ -64,6 +64,14 @@ def running(op: Operation) -> Value | tuple[Value, ...]:
     ids = mix(op.graph, op.first.ids, [op.dim()], op.name)
     if op.packet in ("aten.cumprod", "aten.logcumsumexp"):
         ids = act(op.graph, ids, [(Constant(()), "shift")], op.name)
+    return tuple(op.units(ids, shape) for shape in op.shapes)
+
+
+@register_rule("aten.topk", "aten.sort", "aten.argsort", "aten.msort", "aten.kthvalue")
+def ordered(op: Operation) -> Value | tuple[Value, ...]:
+    """What comes first depends on all elements along the dimension."""
+    dim = (op.numbers("dim") or [0])[0]
+    ids = reduce(op.graph, op.first.ids, [dim], op.name, keepdim=len(op.shape) == op.first.ids.dim())
     return tuple(op.units(ids, shape) for shape in op.shapes)
 
 
