@@ -19,9 +19,10 @@ from prune_adapters.compact.rebuild import shrink
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
 from prune_adapters.errors import CompactError
 from prune_adapters.groups import Facts, LayerSlots, coupled_slots, rebuildable
+from prune_adapters.groups.rules import RULES, elementwise
 from prune_adapters.masks import bare_module, check_masks, to_masks
 from prune_adapters.trace.follow import failing_line
-from prune_adapters.trace.registry import Options
+from prune_adapters.trace.registry import Options, operator_name
 from prune_adapters.trace.tape import Tape
 from prune_adapters.trace.tracer import ExampleInputs, capture, graph_of_tape, in_eval_mode, split_inputs
 
@@ -102,6 +103,8 @@ def compact(
     with in_eval_mode(masked), in_eval_mode(result):
         decision, facts = _decided(masked, sound, tape, (args, kwargs), result)
         _check_outputs(masked, result, args, kwargs)
+        if decision.gone.any():
+            _check_numbers(tape, capture(result, example_inputs))
     _reports[result] = _report(bare, result, decision, facts, idle_outputs(sound))
     return result
 
@@ -190,6 +193,30 @@ def _check_outputs(masked: nn.Module, result: nn.Module, args: tuple, kwargs: di
                 f"output {number} of the smaller model differs: a forward computes with the number of channels "
                 "(a mean written as sum / n, a scale of 1 / sqrt(n)); give it the original number"
             )
+
+
+def _check_numbers(before: Tape, after: Tape) -> None:
+    """Raise `CompactError` where a number in an elementwise operator has changed with the number of channels.
+
+    One run may not show it: units that are closed for the example hide what scales them.
+    """
+    if _numbers(before) != _numbers(after):
+        raise CompactError(
+            "a forward computes with the number of channels (a mean written as sum / n, a scale of 1 / sqrt(n)); "
+            "give it the original number"
+        )
+
+
+def _numbers(tape: Tape) -> list[tuple[str, str, tuple]]:
+    """Return operator, module and numbers of every elementwise call that has numbers, in order."""
+    found = []
+    for call in tape.calls:
+        name = operator_name(call.target).partition(".")[2].removesuffix("_")
+        given = (*call.args, *call.kwargs.values())
+        numbers = tuple(item for item in given if isinstance(item, (int, float)) and not isinstance(item, bool))
+        if numbers and RULES.get(name) is elementwise:
+            found.append((name, call.module, numbers))
+    return found
 
 
 def _close(new: torch.Tensor, old: torch.Tensor) -> bool:
