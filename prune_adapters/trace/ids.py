@@ -4,12 +4,12 @@ An id tensor has the rank of the activation that it describes and size 1 on ever
 not change; `compress` brings it there. Keeping them small is what makes tracing fast.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-__all__ = ["compress", "moved", "sets_over", "unique_rows"]
+__all__ = ["compress", "sets_over", "unique_rows"]
 
 
 def compress(ids: torch.Tensor) -> torch.Tensor:
@@ -30,11 +30,6 @@ def compress(ids: torch.Tensor) -> torch.Tensor:
             if torch.equal(first, ids.narrow(dim, -1, 1)) and bool((ids == first).all()):
                 ids = first
     return ids
-
-
-def moved(ids: torch.Tensor, move: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """Return the compressed ids after an operation that only moves elements."""
-    return compress(move(ids))
 
 
 def sets_over(ids: torch.Tensor, dims: Sequence[int]) -> tuple[torch.Tensor, list[int]]:

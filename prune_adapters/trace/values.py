@@ -45,6 +45,10 @@ class Units:
         lead = (1,) * (rank - len(self.shape))
         return Units(self.ids.reshape(lead + tuple(self.ids.shape)), lead + self.shape)
 
+    def transposed(self) -> "Units":
+        """Return the same units with the last two dimensions exchanged."""
+        return Units(self.ids.transpose(-1, -2), (*self.shape[:-2], self.shape[-1], self.shape[-2]))
+
     def expanded(self) -> torch.Tensor:
         """Return the ids at the shape of the tensor, without copying."""
         return self.ids.expand(self.shape)

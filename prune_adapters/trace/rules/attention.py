@@ -49,7 +49,7 @@ def _scores(op: Operation, query: Value, key: Value) -> Value:
 
 def _products(op: Operation, query: Value, key: Value) -> torch.Tensor | None:
     """Return the ids of q k^T, None where neither depends on the input."""
-    turned = _turned(key) if isinstance(key, Units) else None
+    turned = key.transposed() if isinstance(key, Units) else None
     if isinstance(query, Units) and turned:
         return matrix_product(op, query, turned)
     for source in (*query.sources, *key.sources):
@@ -57,10 +57,6 @@ def _products(op: Operation, query: Value, key: Value) -> torch.Tensor | None:
     if turned:
         return reduce(op.graph, turned.ids, [-2], op.name)
     return reduce(op.graph, query.ids, [-1], op.name) if isinstance(query, Units) else None
-
-
-def _turned(key: Units) -> Units:
-    return Units(key.ids.transpose(-1, -2), (*key.shape[:-2], key.shape[-1], key.shape[-2]))
 
 
 def _weighted_values(op: Operation, scores: Value, value: Value) -> torch.Tensor:

@@ -107,7 +107,7 @@ def _operands(op: Operation) -> tuple[Value, Value, Value | None]:
         if isinstance(right, Weight):
             right = right.transposed(op.graph.element_starts)
         elif isinstance(right, Units):
-            right = Units(right.ids.transpose(-1, -2), right.shape[::-1])
+            right = right.transposed()
         return left, right, op.value("bias")
     if op.packet in ("aten.addmm", "aten.baddbmm"):
         return operands[1], operands[2], operands[0]
@@ -144,13 +144,9 @@ def _times_constant(op: Operation, left: Value, right: Value) -> torch.Tensor:
 def _weight_times(op: Operation, weight: Weight, units: Units) -> torch.Tensor:
     """W x is the transpose of x^T W^T."""
     is_vector = len(units.shape) == 1
-    flipped = Units(units.ids.reshape(1, -1), (1, *units.shape)) if is_vector else _flipped(units)
+    flipped = Units(units.ids.reshape(1, -1), (1, *units.shape)) if is_vector else units.transposed()
     ids = _times_weight(op, flipped, weight.transposed(op.graph.element_starts), max(len(op.shape), 2))
     return ids.reshape([1] * (len(op.shape) - 1) + [-1]) if is_vector else ids.transpose(-1, -2)
-
-
-def _flipped(units: Units) -> Units:
-    return Units(units.ids.transpose(-1, -2), (*units.shape[:-2], units.shape[-1], units.shape[-2]))
 
 
 def _times_weight(op: Operation, units: Units, weight: Weight, rank: int) -> torch.Tensor:
