@@ -39,7 +39,8 @@ def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options:
     for number, name in tape.parameters.items():
         values[number] = Weight.whole(name, builder.shapes[name])
     for number, tensor in tape.constants.items():
-        values[number] = Constant(tuple(tensor.shape), partial(_itself, tensor), buffer=tape.buffers.get(number))
+        known = None if tensor.is_meta else partial(_itself, tensor)
+        values[number] = Constant(tuple(tensor.shape), known, buffer=tape.buffers.get(number))
     for call in tape.calls:
         results = _run(call, values, builder, options)
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})

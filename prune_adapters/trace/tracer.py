@@ -3,12 +3,10 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import nn
 
 import netgraph as ng
-from prune_adapters.apply import remembered_masks
 from prune_adapters.errors import TraceError
 from prune_adapters.masks import bare_module, check_masks, parameter_names
 from prune_adapters.trace.builder import GraphBuilder
@@ -16,11 +14,22 @@ from prune_adapters.trace.capture import capture_by_export
 from prune_adapters.trace.finish import finish
 from prune_adapters.trace.follow import capture_by_running, failing_line, is_data_dependent
 from prune_adapters.trace.inputs import input_values
+from prune_adapters.trace.kept import with_kept
 from prune_adapters.trace.registry import Options
 from prune_adapters.trace.replay import replay
 from prune_adapters.trace.tape import Tape, refs_in
 
-__all__ = ["ExampleInputs", "capture", "graph_of_tape", "in_eval_mode", "split_inputs", "to_graph"]
+__all__ = [
+    "ExampleInputs",
+    "capture",
+    "check_inputs",
+    "checked_options",
+    "graph_of_tape",
+    "in_eval_mode",
+    "split_inputs",
+    "structure_of_tape",
+    "to_graph",
+]
 
 ExampleInputs = torch.Tensor | Sequence[object] | Mapping[str, object]
 
@@ -93,9 +102,9 @@ def to_graph(
       0          2        6     6  input
       2          1        2     2  0, output
     """
-    options = _checked_options(positions, norm, unknown, follow)
+    options = checked_options(positions, norm, unknown, follow)
     bare = bare_module(model)
-    _check_inputs(bare, *split_inputs(example_inputs))
+    check_inputs(bare, *split_inputs(example_inputs))
     chosen = None if masks is None else _checked_masks(bare, masks)
     return graph_of_tape(capture(bare, example_inputs, follow=follow), bare, chosen, unit_dims or {}, options)
 
@@ -139,14 +148,28 @@ def graph_of_tape(
     unit_dims : mapping of str to int or sequence of int
     options : Options
     """
+    return with_kept(structure_of_tape(tape, model, unit_dims, options), model, masks)
+
+
+def structure_of_tape(
+    tape: Tape, model: nn.Module, unit_dims: Mapping[str, int | Sequence[int]], options: Options
+) -> ng.NetGraph:
+    """Return the graph of a captured bare module with every element removed: who could be joined to whom.
+
+    Parameters
+    ----------
+    tape, model, unit_dims, options
+        As in `graph_of_tape`.
+    """
     builder = GraphBuilder({name: tuple(p.shape) for name, p in model.named_parameters()})
     builder.notes += tape.notes
     replay(tape, builder, input_values(tape, builder, unit_dims), options)
     _note_unreached(tape, builder)
-    return _with_kept(finish(builder), model, remembered_masks(model) if masks is None else masks, masks is not None)
+    return finish(builder)
 
 
-def _checked_options(positions: str, norm: str, unknown: str | None, follow: str | None) -> Options:
+def checked_options(positions: str, norm: str, unknown: str | None, follow: str | None = None) -> Options:
+    """Return the modelling choices of a trace; an unknown word is an error."""
     choices = {
         "positions": ("join", "split"),
         "norm": ("mix", "through"),
@@ -171,7 +194,8 @@ def split_inputs(example_inputs: ExampleInputs) -> tuple[tuple, dict]:
     raise TypeError(f"example_inputs: expected a tensor, a tuple or a dict, got {type(example_inputs).__name__}")
 
 
-def _check_inputs(model: nn.Module, args: tuple, kwargs: dict) -> None:
+def check_inputs(model: nn.Module, args: tuple, kwargs: dict) -> None:
+    """Refuse example inputs on another device or of another floating type than the model, or without elements."""
     parameters = [p for p in model.parameters() if p.is_floating_point()]
     devices, dtypes = {p.device for p in parameters}, {p.dtype for p in parameters}
     named = {
@@ -264,30 +288,3 @@ def _note_unreached(tape: Tape, builder: GraphBuilder) -> None:
     unreached = [name for name in builder.shapes if name not in reached]
     if unreached:
         builder.notes.append(f"parameters not reached by this input: {', '.join(unreached)}")
-
-
-def _with_kept(
-    graph: ng.NetGraph, model: nn.Module, masks: Mapping[str, torch.Tensor], whole_without: bool
-) -> ng.NetGraph:
-    """Return the graph with the elements that masks or values keep."""
-    parameters = dict(model.named_parameters())
-    kept = {}
-    for name in graph.edge_parameters:
-        if name in masks:
-            kept[name] = masks[name].cpu().numpy()
-        elif whole_without or parameters[name].is_meta:
-            kept[name] = np.broadcast_to(np.True_, tuple(parameters[name].shape))
-        else:
-            kept[name] = _as_array(parameters[name])
-    graph = ng.with_weights(graph, kept, dtype="bfloat16")
-    acting = {u.parameter for u in graph.unit_parameters}
-    others = {name: mask.cpu().numpy() for name, mask in masks.items() if name in acting}
-    return graph.with_masks(others) if others else graph
-
-
-def _as_array(parameter: torch.Tensor) -> np.ndarray:
-    """Return the values as a numpy array; bfloat16 goes as its bits."""
-    values = parameter.detach().cpu()
-    if values.dtype == torch.bfloat16:
-        return values.contiguous().view(torch.int16).numpy().view(np.uint16)
-    return values.numpy()
