@@ -6,6 +6,13 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 
 from netgraph import Explanation, explain
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
+from prune_adapters.checkpoint import (
+    Checkpoint,
+    StoredTensor,
+    checkpoint_graph,
+    inspect_checkpoint,
+    open_checkpoint,
+)
 from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
 from prune_adapters.compact import CompactReport, KeptChannels, LayerChange, compact, compact_report
 from prune_adapters.counts import MacCount, MacRow, count_macs, count_parameters
@@ -30,6 +37,7 @@ from prune_adapters.trace import Operation, known_operators, register_rule, to_g
 from prune_adapters.train import accuracy, train
 
 __all__ = [
+    "Checkpoint",
     "CheckpointError",
     "CollapseReport",
     "CompactError",
@@ -50,12 +58,14 @@ __all__ = [
     "Report",
     "Selection",
     "StoredMasks",
+    "StoredTensor",
     "TraceError",
     "accuracy",
     "apply_masks",
     "apply_soft_masks",
     "block_masks",
     "check_masks",
+    "checkpoint_graph",
     "collapse_report",
     "compact",
     "compact_report",
@@ -64,12 +74,14 @@ __all__ = [
     "count_parameters",
     "explain",
     "from_torch_prune",
+    "inspect_checkpoint",
     "keep_masks",
     "known_operators",
     "load_masks",
     "magnitude_scores",
     "masks_from_scores",
     "n_of_m_masks",
+    "open_checkpoint",
     "prune",
     "random_scores",
     "register_rule",

@@ -12,11 +12,8 @@ from prune_adapters.apply import remembered_masks
 
 __all__ = ["as_array", "with_kept"]
 
-FLOAT8 = frozenset(
-    getattr(torch, name)
-    for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
-    if hasattr(torch, name)
-)
+LARGEST = {torch.float8_e4m3fn: 0x7E, torch.float8_e5m2: 0x7C}
+"""Floats of 8 bits: what lies above this, the sign aside, is NaN."""
 
 
 def with_kept(graph: ng.NetGraph, model: nn.Module, masks: Mapping[str, torch.Tensor] | None) -> ng.NetGraph:
@@ -44,9 +41,12 @@ def with_kept(graph: ng.NetGraph, model: nn.Module, masks: Mapping[str, torch.Te
 def as_array(values: torch.Tensor) -> np.ndarray:
     """Return values as a numpy array that tells which are 0 and which are NaN.
 
-    bfloat16 goes as its bits, a float of 8 bits as float16, which holds them all.
+    bfloat16 goes as its bits, a float of 8 bits as its bits without the sign.
     """
     values = values.detach().cpu()
     if values.dtype == torch.bfloat16:
         return values.contiguous().view(torch.int16).numpy().view(np.uint16)
-    return (values.half() if values.dtype in FLOAT8 else values).numpy()
+    if values.dtype not in LARGEST:
+        return values.numpy()
+    magnitude = values.view(torch.uint8).numpy() & np.uint8(0x7F)
+    return values.half().numpy() if magnitude.max(initial=0) > LARGEST[values.dtype] else magnitude

@@ -61,7 +61,7 @@ def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
 def _computed(op: Operation) -> tuple | None:
     """Return the outputs of a call on constants, or None where one of them has no known value.
 
-    What a model makes on the meta device (``torch.arange(n, device=x.device)``) is made on the CPU, where it has values.
+    What a model makes on the meta device, say ``arange(n, device=x.device)``, is made on the CPU: there it has values.
     """
 
     def known(item: object) -> object:
