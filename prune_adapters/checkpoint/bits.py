@@ -44,7 +44,7 @@ def stream_bits(graph: ng.NetGraph, tensors: Mapping[str, StoredTensor], progres
     CheckpointError
         A file ends before its tensors do.
     """
-    bits = np.zeros_like(graph.bits)
+    bits = np.zeros(graph.bits.shape, dtype=np.uint64)  # takes memory only as it fills, unlike zeros_like
     plan = [(c, tensors[c.parameter], _way(c)) for c in graph.weighted]
     total = sum((stored.size if way is _gathered else c.size) * stored.dtype.itemsize for c, stored, way in plan)
     done = 0

@@ -14,6 +14,7 @@ from prune_adapters.checkpoint.names import Found, find_parameters
 from prune_adapters.checkpoint.progress import told
 from prune_adapters.masks import bare_module
 from prune_adapters.report import Report, report
+from prune_adapters.trace.registry import Options
 from prune_adapters.trace.tape import Tape
 from prune_adapters.trace.tracer import (
     ExampleInputs,
@@ -97,12 +98,7 @@ def checkpoint_graph(
     bare = bare_module(model)
     opened = checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
     found = find_parameters(bare, opened, strict=strict)
-    inputs = _moved(example_inputs, bare)
-    check_inputs(bare, *split_inputs(inputs))
-    tape = _with_buffers(capture(bare, inputs), found)
-    if found.unexpected:
-        tape.notes.append(f"tensors of the checkpoint left aside: {', '.join(found.unexpected)}")
-    graph = structure_of_tape(tape, bare, unit_dims or {}, options)
+    graph = _structure(bare, _moved(example_inputs, bare), found, unit_dims or {}, options)
     with told(progress) as tell:
         return graph.with_bits(stream_bits(graph, found.parameters, tell))
 
@@ -170,6 +166,21 @@ def _moved(example_inputs: ExampleInputs, model: nn.Module) -> ExampleInputs:
     if first is None:
         return example_inputs
     return tree_map(lambda item: item.to(first.device) if isinstance(item, torch.Tensor) else item, example_inputs)
+
+
+def _structure(
+    model: nn.Module,
+    inputs: ExampleInputs,
+    found: Found,
+    unit_dims: Mapping[str, int | Sequence[int]],
+    options: Options,
+) -> ng.NetGraph:
+    """Return the graph without bits; what was captured on the way is gone before the weights come."""
+    check_inputs(model, *split_inputs(inputs))
+    tape = _with_buffers(capture(model, inputs), found)
+    if found.unexpected:
+        tape.notes.append(f"tensors of the checkpoint left aside: {', '.join(found.unexpected)}")
+    return structure_of_tape(tape, model, unit_dims, options)
 
 
 def _with_buffers(tape: Tape, found: Found) -> Tape:
