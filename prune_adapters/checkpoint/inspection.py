@@ -14,16 +14,10 @@ from prune_adapters.checkpoint.names import Found, find_parameters
 from prune_adapters.checkpoint.progress import told
 from prune_adapters.masks import bare_module
 from prune_adapters.report import Report, report
+from prune_adapters.trace.example import ExampleInputs, check_inputs, split_inputs
 from prune_adapters.trace.registry import Options
 from prune_adapters.trace.tape import Tape
-from prune_adapters.trace.tracer import (
-    ExampleInputs,
-    capture,
-    check_inputs,
-    checked_options,
-    split_inputs,
-    structure_of_tape,
-)
+from prune_adapters.trace.tracer import capture, checked_options, structure_of_tape
 
 __all__ = ["checkpoint_graph", "inspect_checkpoint"]
 

@@ -21,10 +21,11 @@ from prune_adapters.errors import CompactError
 from prune_adapters.groups import Facts, LayerSlots, coupled_slots, rebuildable
 from prune_adapters.groups.rules import RULES, elementwise
 from prune_adapters.masks import bare_module, check_masks, to_masks
+from prune_adapters.trace.example import ExampleInputs, split_inputs
 from prune_adapters.trace.follow import failing_line
 from prune_adapters.trace.registry import Options, operator_name
 from prune_adapters.trace.tape import Tape
-from prune_adapters.trace.tracer import ExampleInputs, capture, graph_of_tape, in_eval_mode, split_inputs
+from prune_adapters.trace.tracer import capture, graph_of_tape, in_eval_mode
 
 __all__ = ["compact", "compact_report"]
 

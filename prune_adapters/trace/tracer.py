@@ -11,6 +11,7 @@ from prune_adapters.errors import TraceError
 from prune_adapters.masks import bare_module, check_masks, parameter_names
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.capture import capture_by_export
+from prune_adapters.trace.example import ExampleInputs, check_inputs, split_inputs
 from prune_adapters.trace.finish import finish
 from prune_adapters.trace.follow import capture_by_running, failing_line, is_data_dependent
 from prune_adapters.trace.inputs import input_values
@@ -20,18 +21,13 @@ from prune_adapters.trace.replay import replay
 from prune_adapters.trace.tape import Tape, refs_in
 
 __all__ = [
-    "ExampleInputs",
     "capture",
-    "check_inputs",
     "checked_options",
     "graph_of_tape",
     "in_eval_mode",
-    "split_inputs",
     "structure_of_tape",
     "to_graph",
 ]
-
-ExampleInputs = torch.Tensor | Sequence[object] | Mapping[str, object]
 
 
 def to_graph(
@@ -181,44 +177,6 @@ def checked_options(positions: str, norm: str, unknown: str | None, follow: str 
         if given[name] not in allowed:
             raise ValueError(f"{name}: expected {' or '.join(map(repr, allowed))}, got {given[name]!r}")
     return Options(positions, norm, unknown)
-
-
-def split_inputs(example_inputs: ExampleInputs) -> tuple[tuple, dict]:
-    """Return positional and keyword arguments of the forward call."""
-    if isinstance(example_inputs, torch.Tensor):
-        return (example_inputs,), {}
-    if isinstance(example_inputs, Mapping):
-        return (), dict(example_inputs)
-    if isinstance(example_inputs, (tuple, list)):
-        return tuple(example_inputs), {}
-    raise TypeError(f"example_inputs: expected a tensor, a tuple or a dict, got {type(example_inputs).__name__}")
-
-
-def check_inputs(model: nn.Module, args: tuple, kwargs: dict) -> None:
-    """Refuse example inputs on another device or of another floating type than the model, or without elements."""
-    parameters = [p for p in model.parameters() if p.is_floating_point()]
-    devices, dtypes = {p.device for p in parameters}, {p.dtype for p in parameters}
-    named = {
-        **{f"example input {i}": a for i, a in enumerate(args)},
-        **{f"example input {k!r}": a for k, a in kwargs.items()},
-    }
-    for label, tensor in named.items():
-        if not isinstance(tensor, torch.Tensor):
-            continue
-        if 0 in tensor.shape:
-            raise ValueError(f"{label}: expected every dimension of at least 1, got shape {tuple(tensor.shape)}")
-        if devices and tensor.device not in devices:
-            raise ValueError(
-                f"{label}: expected device {_listed(devices)} as the model, got {tensor.device}; move it with .to()"
-            )
-        if tensor.is_floating_point() and dtypes and tensor.dtype not in dtypes:
-            raise ValueError(
-                f"{label}: expected {_listed(dtypes)} as the model, got {tensor.dtype}; convert it with .to()"
-            )
-
-
-def _listed(items: set) -> str:
-    return " or ".join(sorted(map(str, items)))
 
 
 def _checked_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
