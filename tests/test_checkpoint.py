@@ -98,7 +98,9 @@ NAMES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) fo
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_network_has_the_graph_of_the_loaded_model(name, tmp_path):
+def test_every_network_has_the_graph_of_the_loaded_model(name, tmp_path, monkeypatch):
+    """Read in chunks of a few elements, so that rows of every kind are cut into several."""
+    monkeypatch.setattr(bits_module, "CHUNK_BYTES", 256)
     case = CASES[name]
     model = sparse(case.model())
     torch.save(model.state_dict(), tmp_path / "model.pt")
@@ -214,6 +216,34 @@ def test_weights_that_are_not_stored_in_flat_order(tmp_path):
     )
 
     check_same(found, wanted)
+
+
+class Sliced(nn.Module):
+    """Some columns of a weight that is stored (in, out); the rest is not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(40, 12))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight[:, 3:8]
+
+
+def test_a_part_of_a_turned_weight(tmp_path):
+    torch.manual_seed(0)
+    model = sparse(Sliced())
+    save_file(model.state_dict(), tmp_path / "m.safetensors")
+
+    check_same(graph_of(tmp_path, build=Sliced, x=torch.ones(1, 40)), pa.to_graph(model, torch.ones(1, 40)))
+
+
+def test_tensors_that_share_a_storage(tmp_path):
+    rows = sparse(nn.Linear(6, 8)).weight.detach()
+    torch.save({"0.weight": rows[2:6], "0.bias": rows[7, :4]}, tmp_path / "m.pt")
+
+    graph = graph_of(tmp_path, build=lambda: nn.Sequential(nn.Linear(6, 4)))
+
+    np.testing.assert_array_equal(graph.kept(0)[:, :, 0], rows[2:6] != 0)
 
 
 def test_a_model_in_memory_and_an_open_checkpoint_serve_as_well(folder):
