@@ -59,13 +59,14 @@ def compact(
     -------
     Module
         A deep copy of the same class with smaller layers: torch's own, but for a convolution that pads with zeros and
-        reads a constant other than 0, which becomes a subclass of ours with one more kernel, ``ones_weight``.
+        reads a constant other than 0, which becomes a subclass of ours with one more kernel, ``ones_weight``, and for
+        a layer, RMS or group norm that has lost channels, which becomes one that goes on counting them.
 
     Raises
     ------
     CompactError
-        The smaller model does not run, because a size is written into a forward (the line is named), or its outputs
-        differ, because a forward computes with a size.
+        The smaller model does not run, because a size is written into a forward (the line is named), or it computes
+        something else, because a forward computes with a number of channels or branches on it.
     MaskError
         `graph` is not a graph of `model`.
     TraceError
@@ -73,10 +74,10 @@ def compact(
 
     Notes
     -----
-    Only modules of torch's types Linear, Conv, ConvTranspose, BatchNorm, InstanceNorm, PReLU and Embedding become
-    smaller, if they run once on parameters of their own. Channels behind a layer norm or group norm stay, as do
-    attention heads. In train mode batch norm would not treat folded constants as before, so train on from the result
-    and do not compare step by step.
+    Only modules of torch's types Linear, Conv, ConvTranspose, BatchNorm, InstanceNorm, LayerNorm, RMSNorm, GroupNorm,
+    PReLU and Embedding become smaller, if they run once on parameters of their own. A live channel stays in the
+    statistics of a layer or group norm even if nobody reads it, and attention heads stay. In train mode batch norm
+    would not treat folded constants as before, so train on from the result and do not compare step by step.
 
     Examples
     --------

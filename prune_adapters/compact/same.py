@@ -28,7 +28,7 @@ RESHAPES = ("view", "reshape", "_unsafe_view")
 
 
 @dataclass(frozen=True)
-class Part:
+class _Part:
     """One call, or all that a layer does inside.
 
     Parameters
@@ -52,7 +52,7 @@ class Part:
 
 
 @dataclass(eq=False)
-class Comparison:
+class _Comparison:
     """Two tapes, and which tensor of the second stands for each of the first.
 
     Parameters
@@ -87,7 +87,7 @@ class Comparison:
         left = int((~self.decision.gone[value.numbers]).sum())
         return tuple(left if d == value.dim else size for d, size in enumerate(ref.shape))
 
-    def adapts(self, part: Part) -> bool:
+    def adapts(self, part: _Part) -> bool:
         """Return whether the numbers of a call are sizes, which follow what it reads."""
         values = self.decision.recorder.values
         return part.name in ADAPT.split() and any(isinstance(values.get(r.number), Slots) for r in part.given)
@@ -104,7 +104,7 @@ def check_same_calls(before: Tape, after: Tape, decision: Decision) -> None:
         What was removed; its layers may do inside whatever they like.
     """
     layers = {layer.path for layer in decision.recorder.layers}
-    comparison = Comparison(before, after, decision)
+    comparison = _Comparison(before, after, decision)
     comparison.twin.update(
         {old.number: new.number for old, new in zip(before.inputs.values(), after.inputs.values(), strict=True)}
     )
@@ -116,7 +116,7 @@ def check_same_calls(before: Tape, after: Tape, decision: Decision) -> None:
             )
 
 
-def _difference(comparison: Comparison, old: Part | None, new: Part | None) -> str:
+def _difference(comparison: _Comparison, old: _Part | None, new: _Part | None) -> str:
     """Return in words what is not the same in one call of both programs, empty if nothing is."""
     if old is None or new is None or (old.name, old.module) != (new.name, new.module):
         return f"the smaller model calls {_words(new)} where the model calls {_words(old)}"
@@ -129,14 +129,14 @@ def _difference(comparison: Comparison, old: Part | None, new: Part | None) -> s
     return ""
 
 
-def _words(part: Part | None) -> str:
+def _words(part: _Part | None) -> str:
     if part is None:
         return "nothing"
     name = part.name or f"layer {part.module!r}"
     return f"{name} at {part.line}" if part.line else name
 
 
-def _parts(tape: Tape, layers: Container[str]) -> Iterator[Part]:
+def _parts(tape: Tape, layers: Container[str]) -> Iterator[_Part]:
     """Yield the calls of a program, those of one layer together."""
     copied: dict[Ref, Ref] = {}
     for (inside, module), calls in groupby(tape.calls, lambda call: (call.module in layers, call.module)):
@@ -148,13 +148,13 @@ def _parts(tape: Tape, layers: Container[str]) -> Iterator[Part]:
             if _short(call) in COPIES:
                 copied[call.outputs[0]] = read[0]
             else:
-                yield Part(_short(call), module, read, call.outputs, tuple(_numbers(call)), call.line)
+                yield _Part(_short(call), module, read, call.outputs, tuple(_numbers(call)), call.line)
 
 
-def _layer(tape: Tape, module: str, calls: list[Call], copied: Mapping[Ref, Ref]) -> Part:
+def _layer(tape: Tape, module: str, calls: list[Call], copied: Mapping[Ref, Ref]) -> _Part:
     own = {ref.number for call in calls for ref in call.outputs} | tape.parameters.keys() | tape.constants.keys()
     used = [ref for call in calls for ref in refs_in((call.args, call.kwargs)) if ref.number not in own]
-    return Part("", module, tuple(dict.fromkeys(copied.get(r, r) for r in used)), calls[-1].outputs, (), calls[0].line)
+    return _Part("", module, tuple(dict.fromkeys(copied.get(r, r) for r in used)), calls[-1].outputs, (), calls[0].line)
 
 
 def _short(call: Call) -> str:
