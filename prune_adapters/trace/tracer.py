@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -12,17 +13,19 @@ from prune_adapters.masks import bare_module, check_masks, parameter_names
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.capture import capture_by_export
 from prune_adapters.trace.example import ExampleInputs, check_inputs, split_inputs
-from prune_adapters.trace.finish import finish
+from prune_adapters.trace.finish import final_units, finish
 from prune_adapters.trace.follow import capture_by_running, failing_line, is_data_dependent
 from prune_adapters.trace.inputs import input_values
 from prune_adapters.trace.kept import with_kept
 from prune_adapters.trace.registry import Options
 from prune_adapters.trace.replay import replay
-from prune_adapters.trace.tape import Tape, refs_in
+from prune_adapters.trace.tape import Ref, Tape, refs_in
+from prune_adapters.trace.values import Units
 
 __all__ = [
     "capture",
     "checked_options",
+    "graph_and_units",
     "graph_of_tape",
     "in_eval_mode",
     "structure_of_tape",
@@ -144,7 +147,34 @@ def graph_of_tape(
     unit_dims : mapping of str to int or sequence of int
     options : Options
     """
-    return with_kept(structure_of_tape(tape, model, unit_dims, options), model, masks)
+    return graph_and_units(tape, model, masks, unit_dims, options, [])[0]
+
+
+def graph_and_units(
+    tape: Tape,
+    model: nn.Module,
+    masks: Mapping[str, torch.Tensor] | None,
+    unit_dims: Mapping[str, int | Sequence[int]],
+    options: Options,
+    watched: Sequence[Ref],
+) -> tuple[ng.NetGraph, list[np.ndarray | None]]:
+    """Return the graph of a captured bare module, and which units some of its tensors hold.
+
+    Parameters
+    ----------
+    tape, model, masks, unit_dims, options
+        As in `graph_of_tape`.
+    watched : sequence of Ref
+
+    Returns
+    -------
+    graph : NetGraph
+    units : list of (ndarray of int64, or None)
+        For each watched tensor the unit of each element, at its rank, of size 1 along dimensions in which the unit
+        does not change; `ZERO` and `PRESENT` for constants. None where a tensor has no units.
+    """
+    structure, units = _traced(tape, model, unit_dims, options, watched)
+    return with_kept(structure, model, masks), units
 
 
 def structure_of_tape(
@@ -157,11 +187,24 @@ def structure_of_tape(
     tape, model, unit_dims, options
         As in `graph_of_tape`.
     """
+    return _traced(tape, model, unit_dims, options, [])[0]
+
+
+def _traced(
+    tape: Tape,
+    model: nn.Module,
+    unit_dims: Mapping[str, int | Sequence[int]],
+    options: Options,
+    watched: Sequence[Ref],
+) -> tuple[ng.NetGraph, list[np.ndarray | None]]:
+    """Return the graph with every element removed, and the units of the watched tensors."""
     builder = GraphBuilder({name: tuple(p.shape) for name, p in model.named_parameters()})
     builder.notes += tape.notes
-    replay(tape, builder, input_values(tape, builder, unit_dims), options)
+    values = replay(tape, builder, input_values(tape, builder, unit_dims), options)
     _note_unreached(tape, builder)
-    return finish(builder)
+    found = [values.get(ref.number) for ref in watched]
+    units = [final_units(builder, v.ids.numpy()) if isinstance(v, Units) else None for v in found]
+    return finish(builder), units
 
 
 def checked_options(positions: str, norm: str, unknown: str | None, follow: str | None = None) -> Options:
