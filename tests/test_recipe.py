@@ -1,0 +1,329 @@
+"""Recipes: what they list, their way through JSON, and dense models that are rebuilt by them."""
+
+import contextlib
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import prune_adapters as pa
+from networks import CASES
+from prune_adapters.compact.chained import joined, since
+from smaller import compacted, drawn, error, is_defined, masked, masks_for, padded_pair, perceptron, randomized
+
+QUICK = ["mlp", "vgg", "se_resnet", "shufflenet_v2", "torch_vit", "conv1d", "instance_norm", "tied_embedding", "glu"]
+GOOD = {"layer": "0", "kind": "Linear", "sizes": [2, 4], "inputs": [], "outputs": [1, 2], "becomes": "", "bias": False}
+HIDDEN = pa.Recipe((pa.Removal("0", "Linear", (2, 4), (), (1, 2)), pa.Removal("2", "Linear", (4, 2), (1, 2), ())))
+
+
+def small_perceptron() -> nn.Module:
+    model, masks = perceptron()
+    return compacted(model, masks, torch.ones(1, 2))
+
+
+def text(**changed: object) -> str:
+    """Return the JSON of a recipe with one removal, changed."""
+    return json.dumps({"format": "prune_adapters.recipe", "version": 1, "removals": [GOOD | changed]})
+
+
+def built_anew(name: str) -> nn.Module:
+    """Return a network of the list on the meta device: its class and sizes, and no values."""
+    with torch.device("meta"):
+        return CASES[name].model(1)
+
+
+def round_trip_error(name: str, sparsity: float) -> float:
+    """Return by how much the outputs differ when a network was rebuilt from JSON and the state_dict."""
+    model, inputs = randomized(CASES[name].model(), 0), CASES[name].inputs()
+    small = compacted(model, masks_for(model, "random", sparsity, 0), inputs)
+    again = pa.rebuild(built_anew(name), pa.Recipe.from_json(pa.compact_recipe(small).to_json()))
+    again.load_state_dict(small.state_dict(), assign=True)
+    return error(small.eval(), again.eval(), drawn(inputs, 0))
+
+
+def random_removal(layer: str, sizes: tuple[int, int], seed: int) -> pa.Removal:
+    generator = np.random.default_rng([seed, *layer.encode()])
+    gone = [tuple(np.flatnonzero(generator.random(size) < 0.4)[: size - 1].tolist()) for size in sizes]
+    return pa.Removal(layer, "Conv2d", sizes, *gone)
+
+
+# What compact lists
+
+
+def test_the_recipe_of_a_drawn_network():
+    assert pa.compact_recipe(small_perceptron()) == pa.Recipe(
+        (pa.Removal("0", "Linear", (2, 4), (), (1, 2, 3)), pa.Removal("2", "Linear", (4, 2), (1, 2, 3), ()))
+    )
+
+
+def test_a_layer_that_took_constants_over_says_what_it_became():
+    model, masks = padded_pair()
+    padded = compacted(model, masks, torch.ones(1, 1, 4, 4, dtype=torch.float64))
+    other, masks = perceptron()
+    other[2] = nn.Linear(4, 2, bias=False)
+    masks["2.weight"] = torch.ones(2, 4, dtype=torch.bool)
+    with_bias = compacted(other, masks, torch.ones(1, 2))
+
+    assert pa.compact_recipe(padded).removals[1] == pa.Removal("1", "Conv2d", (2, 1), (1,), (), "ConstantConv2d")
+    assert [r.bias for r in pa.compact_recipe(with_bias).removals] == [False, True]
+
+
+def test_nothing_removed_is_a_recipe_too():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    small = compacted(model, {}, torch.ones(1, 2))
+
+    assert pa.compact_recipe(small) == pa.Recipe(())
+
+
+def test_a_copy_has_the_recipe_and_the_state_dict_has_not():
+    small = small_perceptron()
+
+    assert pa.compact_recipe(copy.deepcopy(small)) == pa.compact_recipe(small)
+    assert pa.compact_recipe(nn.DataParallel(small)) == pa.compact_recipe(small)
+    assert list(small.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+
+
+def test_a_module_that_was_not_compacted_has_no_recipe():
+    with pytest.raises(ValueError, match="compact_recipe: this Linear was not returned by compact"):
+        pa.compact_recipe(nn.Linear(1, 1))
+
+
+def test_a_part_of_a_model_goes_by_its_path_in_the_whole():
+    whole = nn.ModuleDict({"body": small_perceptron(), "head": nn.Linear(2, 2)})
+
+    assert [r.layer for r in pa.compact_recipe(whole).removals] == ["body.0", "body.2"]
+
+
+# Several rounds
+
+
+def two_rounds() -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Return a model, the model after one round, and the model after a second one."""
+    model = CASES["mlp"].model()
+    x = CASES["mlp"].inputs()
+    middle = compacted(model, masks_for(model, "random", 0.93, 1), x)
+    return model, middle, compacted(middle, masks_for(middle, "random", 0.9, 3), x)
+
+
+def test_after_two_rounds_the_recipe_is_against_the_dense_model():
+    model, middle, small = two_rounds()
+    again = pa.rebuild(model, pa.compact_recipe(small))
+    again.load_state_dict(small.state_dict())
+
+    assert small.layers[0].out_features < middle.layers[0].out_features < model.layers[0].out_features
+    assert error(small, again, CASES["mlp"].inputs()) == 0
+    assert "_compact_recipe" not in {key for part in list(again.modules())[1:] for key in vars(part)}
+
+
+def test_a_part_that_is_compacted_again_goes_on_from_the_whole():
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = perceptron()[0]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x)
+
+    model, x = Whole(), torch.ones(1, 2)
+    small = compacted(model, {"body.2.weight": torch.tensor([[True, True, True, False]] * 2)}, x)
+    small.body = compacted(small.body, {"2.weight": torch.tensor([[True, False, True]] * 2)}, x)
+    again = pa.rebuild(model, pa.compact_recipe(small))
+    again.load_state_dict(small.state_dict())
+
+    assert [(r.layer, r.inputs, r.outputs) for r in pa.compact_recipe(small).removals] == [
+        ("body.0", (), (1, 3)),
+        ("body.2", (1, 3), ()),
+    ]
+    assert error(small, again, x) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_second_round_can_be_added_and_taken_away_again(seed):
+    layers = {"a": (5, 9), "b": (8, 3), "c": (2, 2)}
+    first = pa.Recipe(tuple(random_removal(layer, sizes, seed) for layer, sizes in layers.items()))
+    second = pa.Recipe(tuple(random_removal(r.layer, r.left, seed + 1) for r in first.removals))
+    whole = joined(first, second)
+
+    assert [r.left for r in whole.removals] == [r.left for r in second.removals]
+    assert since(whole, first).removals == tuple(r for r in second.removals if r.inputs or r.outputs)
+    for one, two, both in zip(first.removals, second.removals, whole.removals, strict=True):
+        for side in (0, 1):
+            step = np.arange(one.sizes[side])[one.kept()[side]][two.kept()[side]]
+            assert step.tolist() == np.flatnonzero(both.kept()[side]).tolist()
+
+
+def test_rounds_that_do_not_follow_each_other_are_refused():
+    later = pa.Recipe((pa.Removal("0", "Linear", (2, 4), (), (1,)),))
+
+    with pytest.raises(pa.RecipeError, match=r"recipe for '0': expected a second step on \(2, 2\) channels, got"):
+        joined(HIDDEN, later)
+    with pytest.raises(pa.RecipeError, match="recipe: '2' became smaller before, and is whole after"):
+        since(later, pa.Recipe((later.removals[0], HIDDEN.removals[1])))
+    with pytest.raises(pa.RecipeError, match="recipe for '0': something was removed before that is there after"):
+        since(later, pa.Recipe((pa.Removal("0", "Linear", (2, 4), (), (2,)),)))
+
+
+# JSON
+
+
+def test_drawn_json():
+    recipe = pa.Recipe.from_json(text())
+
+    assert recipe == pa.Recipe((pa.Removal("0", "Linear", (2, 4), (), (1, 2)),))
+    assert json.loads(recipe.to_json()) == json.loads(text())
+    assert recipe.removals[0].left == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ("", r"recipe: expected the JSON of Recipe.to_json \("),
+        ("[" * 100_000, r"recipe: expected the JSON of Recipe.to_json \("),
+        (None, r"recipe: expected the JSON of Recipe.to_json \("),
+        ("[1, 2]", r"recipe: expected JSON with format 'prune_adapters.recipe', got \[1, 2\]"),
+        (
+            text().replace('"version": 1', '"version": 2'),
+            r"expected version 1, got 2; update prune_adapters to read it",
+        ),
+        (text().replace('"removals"', '"things"'), "expected a list of removals, got None"),
+        (text(more=1), "expected a removal with becomes, bias, inputs, kind, layer, outputs, sizes, got"),
+        (text(layer=3), "removal from 3: layer, kind and becomes are texts, bias is a truth value"),
+        (text(bias=0), "removal from '0': layer, kind and becomes are texts, bias is a truth value"),
+        (text(sizes=[2, 4, 4]), r"removal from '0': expected two sizes, got \(2, 4, 4\)"),
+        (text(sizes=[2, True]), r"removal from '0': expected two sizes, got \(2, True\)"),
+        (text(outputs=[2, 1]), r"outputs of '0': expected ascending channel numbers, got \(2, 1\)"),
+        (text(outputs=[1.0]), r"outputs of '0': expected ascending channel numbers, got \(1.0,\)"),
+        (text(outputs=7), r"outputs of '0': expected ascending channel numbers, got 7"),
+        (text(outputs=[4]), r"outputs of '0': expected channels from 0 to 3, got \(4,\)"),
+        (text(outputs=[-1]), r"outputs of '0': expected channels from 0 to 3, got \(-1,\)"),
+        (text(inputs=[0, 1]), "inputs of '0': expected at least one channel to be left, got 2 of 2 removed"),
+    ],
+)
+def test_damaged_json(found, message):
+    with pytest.raises(pa.RecipeError, match=message):
+        pa.Recipe.from_json(found)
+
+
+def test_two_removals_from_one_layer():
+    with pytest.raises(pa.RecipeError, match="expected one removal for each layer, got several for '0'"):
+        pa.Recipe((HIDDEN.removals[0], HIDDEN.removals[0]))
+
+
+def test_every_cut_of_the_json_is_noticed_and_a_changed_letter_raises_nothing_else():
+    whole = pa.compact_recipe(small_perceptron()).to_json()
+    for place in range(len(whole)):
+        with pytest.raises(pa.RecipeError):
+            pa.Recipe.from_json(whole[:place])
+        for letter in '0}"a':
+            with contextlib.suppress(pa.RecipeError):
+                pa.Recipe.from_json(whole[:place] + letter + whole[place + 1 :])
+
+
+# Rebuilding
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_network_is_rebuilt_to_the_bit_from_json_and_state_dict(name):
+    assert round_trip_error(name, 0.9) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_every_network_is_rebuilt_to_the_bit(name):
+    for sparsity in (0.3, 0.9, 0.99)[: 3 if is_defined(name, 0.9) else 1]:
+        assert round_trip_error(name, sparsity) == 0
+
+
+def test_rebuilding_leaves_the_dense_model_as_it_is():
+    model, masks = perceptron()
+    pa.apply_masks(model.eval(), masks)
+    before = copy.deepcopy(model.state_dict())
+    small = pa.rebuild(model, HIDDEN)
+
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+    assert (model[0].out_features, small[0].out_features, small[2].in_features) == (4, 2, 2)
+    assert small.training is False
+    assert pa.remembered_masks(model).keys() == masks.keys()
+    assert pa.remembered_masks(small) == {}
+    assert pa.compact_recipe(small) == HIDDEN
+
+
+def test_a_rebuilt_convolution_with_a_map_and_a_bias():
+    removal = pa.Removal("0", "Conv2d", (3, 4), (0,), (1,), "ConstantConv2d", bias=True)
+    with torch.device("meta"):
+        dense = nn.Sequential(nn.Conv2d(3, 4, 5, padding=2, bias=False))
+    layer = pa.rebuild(dense, pa.Recipe((removal,)))[0]
+
+    assert type(layer).__name__ == "ConstantConv2d"
+    assert {name: tuple(p.shape) for name, p in layer.named_parameters()} == {
+        "weight": (3, 2, 5, 5),
+        "bias": (3,),
+        "ones_weight": (3, 1, 5, 5),
+    }
+
+
+class OwnLinear(nn.Linear):
+    """Some other layer."""
+
+
+class Linear(nn.Linear):
+    """A layer that only has the name of torch's."""
+
+
+@pytest.mark.parametrize(
+    ("layer", "removal", "message"),
+    [
+        (
+            nn.Linear(2, 4),
+            ("1", "Linear", (2, 4), (), (1,)),
+            r"expected a module '1', the Sequential has '', '0'; give",
+        ),
+        (nn.Linear(2, 3), ("0", "Linear", (2, 4), (), (1,)), r"expected 2 inputs and 4 outputs, got 2 and 3; give the"),
+        (nn.Conv1d(2, 4, 1), ("0", "Linear", (2, 4), (), (1,)), r"expected torch's Linear, got torch.nn.modules.conv"),
+        (OwnLinear(2, 4), ("0", "Linear", (2, 4), (), (1,)), r"expected torch's Linear, got \S*test_recipe.OwnLinear"),
+        (Linear(2, 4), ("0", "Linear", (2, 4), (), (1,)), r"expected torch's Linear, got \S*test_recipe.Linear"),
+        (nn.ReLU(), ("0", "ReLU", (2, 4), (), (1,)), r"expected torch's ReLU, got torch.nn.modules.activation.ReLU"),
+        (nn.Linear(2, 4), ("0", "Linear", (2, 4), (), (1,), "", True), r"expected a layer without bias, got one that"),
+        (
+            nn.Linear(2, 4),
+            ("0", "Linear", (2, 4), (), (1,), "Odd"),
+            r"it became a Odd, which is not known here; update",
+        ),
+        (nn.Conv1d(4, 4, 1, groups=2), ("0", "Conv1d", (4, 4), (0,), (0,)), r"whole groups of Conv1d, got parts of"),
+        (nn.Conv1d(4, 4, 1, groups=2), ("0", "Conv1d", (4, 4), (0, 1), (2, 3)), r"whole groups of Conv1d, got parts"),
+        (nn.BatchNorm1d(4), ("0", "BatchNorm1d", (4, 4), (0, 1), (0,)), r"whole groups of BatchNorm1d, got parts of"),
+    ],
+)
+def test_a_model_that_the_recipe_is_not_for(layer, removal, message):
+    model = nn.Sequential(layer)
+    before = repr(model)
+
+    with pytest.raises(pa.RecipeError, match=message):
+        pa.rebuild(model, pa.Recipe((pa.Removal(*removal),)))
+    assert repr(model) == before
+
+
+def test_a_model_that_is_compacted_already_is_not_the_dense_one():
+    small = small_perceptron()
+
+    with pytest.raises(pa.RecipeError, match="'0': expected 2 inputs and 4 outputs, got 2 and 1; give the dense model"):
+        pa.rebuild(small, pa.compact_recipe(small))
+
+
+def test_a_grouped_and_a_transposed_convolution_are_rebuilt():
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 1), nn.Conv2d(4, 6, 3, groups=2), nn.ReLU(), nn.ConvTranspose2d(6, 4, 2), nn.Conv2d(4, 2, 1)
+    )
+    masks = {name: torch.ones_like(p, dtype=torch.bool) for name, p in model.named_parameters() if p.dim() > 1}
+    masks["3.weight"][3:] = masks["4.weight"][:, 1:] = False
+    x = torch.randn(2, 2, 5, 5)
+    small = compacted(model, masks, x)
+    again = pa.rebuild(model, pa.compact_recipe(small))
+    again.load_state_dict(small.state_dict())
+
+    assert (again[1].groups, again[3].in_channels, again[3].out_channels) == (1, 3, 1)
+    assert error(small, again, x) == 0
+    assert error(masked(model, masks), again, x) < 1e-5
