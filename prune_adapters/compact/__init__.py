@@ -3,7 +3,7 @@
 from prune_adapters.compact.attached import compact_recipe, rebuild
 from prune_adapters.compact.border import ConstantConv1d, ConstantConv2d, ConstantConv3d
 from prune_adapters.compact.compact import compact, compact_report
-from prune_adapters.compact.optimizer import carry_optimizer
+from prune_adapters.compact.optimizer import carry_masks, carry_optimizer
 from prune_adapters.compact.recipe import Recipe, Removal
 from prune_adapters.compact.recipe_store import load_compacted, save_compacted
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
@@ -17,6 +17,7 @@ __all__ = [
     "LayerChange",
     "Recipe",
     "Removal",
+    "carry_masks",
     "carry_optimizer",
     "compact",
     "compact_recipe",

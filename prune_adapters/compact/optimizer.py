@@ -1,4 +1,4 @@
-"""The optimizer of a model goes on with the compacted model: what it knows about each weight that stays is kept."""
+"""The optimizer and the masks of a model go on with the compacted model, cut to the weights that stay."""
 
 from collections.abc import Mapping
 
@@ -15,8 +15,9 @@ from prune_adapters.compact.counterparts import (
 )
 from prune_adapters.compact.recipe import Recipe
 from prune_adapters.errors import RecipeError
+from prune_adapters.masks import bare_module, check_masks
 
-__all__ = ["carry_optimizer"]
+__all__ = ["carry_masks", "carry_optimizer"]
 
 
 def carry_optimizer(optimizer: Optimizer, model: nn.Module, small: nn.Module) -> None:
@@ -50,9 +51,9 @@ def carry_optimizer(optimizer: Optimizer, model: nn.Module, small: nn.Module) ->
     hold the weight it is left out. Gradients are not carried, so call this between two steps.
 
     `small` is dense: a removed weight between two channels that stay is a 0 there, with the state that it had, and is
-    trained from now on. Where every removed channel was dead and its neighbours are masked no more, the losses go on as
-    those of the masked model (norms in eval mode). A `keep_masks` of the model finds nothing to do in this optimizer
-    any more.
+    trained from now on, unless ``apply_masks(small, carry_masks(masks, model, small))`` and `keep_masks` say otherwise.
+    With them, and where every removed channel was dead (none a constant), the losses go on as those of the masked model
+    would, up to rounding, if norms are in eval mode. A `keep_masks` of the model has nothing more to do.
 
     Examples
     --------
@@ -73,18 +74,59 @@ def carry_optimizer(optimizer: Optimizer, model: nn.Module, small: nn.Module) ->
     _replace(optimizer, pairs, groups, _states(optimizer, pairs, groups))
 
 
+def carry_masks(masks: Mapping[str, torch.Tensor], model: nn.Module, small: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the masks of `model` cut to the weights that `small`, what `compact` made of it, still has.
+
+    Parameters
+    ----------
+    masks : mapping of str to Tensor of bool
+        True = kept. Those of a model are ``remembered_masks(model)``.
+    model, small : Module
+        As in `carry_optimizer`.
+
+    Returns
+    -------
+    dict of str to Tensor of bool
+        For ``apply_masks(small, ...)``, with which removed weights between channels that stayed are not trained.
+
+    Raises
+    ------
+    RecipeError
+        `small` was not made of `model`.
+    MaskError
+        The masks are those of another model.
+
+    Examples
+    --------
+    >>> import torch, prune_adapters as pa
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+    >>> keep = {"0.weight": torch.tensor([[True, True], [True, False], [False, False]])}
+    >>> x = torch.ones(1, 2)
+    >>> pa.carry_masks(keep, model, pa.compact(model, pa.to_graph(model, x, masks=keep), x))
+    {'0.weight': tensor([[ True,  True],
+            [ True, False]])}
+    """
+    _, pairs = _counterparts("carry_masks", model, small)
+    checked = check_masks(bare_module(model), masks)
+    return {p.name: p.smaller(checked[p.name]) for p in pairs if p.name in checked and p.new is not None}
+
+
 def _pairs(optimizer: Optimizer, model: nn.Module, small: nn.Module) -> tuple[Recipe, list[Counterpart]]:
     """Return what made the smaller model, and what became of the parameters that the optimizer holds."""
-    try:
-        recipe = recipe_between(model, small)
-        pairs = counterparts(model, small, recipe)
-    except RecipeError as error:
-        raise RecipeError(f"carry_optimizer: expected what compact made of this model: {error}") from error
+    recipe, pairs = _counterparts("carry_optimizer", model, small)
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     pairs = [pair for pair in pairs if id(pair.old) in held]
     if not pairs:
         raise ValueError("carry_optimizer: the optimizer holds no parameter of the model; give the one that trains it")
     return recipe, pairs
+
+
+def _counterparts(caller: str, model: nn.Module, small: nn.Module) -> tuple[Recipe, list[Counterpart]]:
+    try:
+        recipe = recipe_between(model, small)
+        return recipe, counterparts(model, small, recipe)
+    except RecipeError as error:
+        raise RecipeError(f"{caller}: expected what compact made of this model: {error}") from error
 
 
 def _states(
