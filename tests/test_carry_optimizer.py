@@ -148,7 +148,7 @@ def test_dtypes_and_memory_layouts_follow_the_parameters(dtype: torch.dtype):
     keep = {"2.weight": torch.ones(2, 4, 3, 3, dtype=torch.bool)}
     keep["2.weight"][:, 1] = False
     x = torch.randn(2, 2, 8, 8)
-    small = compacted(model, keep, x).to(dtype)
+    small = compacted(model, keep, x).to(dtype).to(memory_format=torch.channels_last)
     optimizer = stepped(model, OPTIMIZERS["Adam"], x)
     pa.carry_optimizer(optimizer, model, small)
 
@@ -241,6 +241,7 @@ def test_a_new_bias_joins_the_group_of_its_weight():
 
 def test_new_parameters_stand_where_the_model_has_them_and_have_names():
     model, masks = padded_pair()
+    model.append(nn.Conv2d(1, 2, 1, dtype=torch.float64))
     x = torch.randn(2, 1, 5, 5, dtype=torch.float64)
     small = compacted(model, masks, x)
     optimizer = torch.optim.SGD(nn.ModuleDict({"body": model}).named_parameters(), lr=0.01, momentum=0.9)

@@ -140,6 +140,16 @@ def test_a_part_that_is_compacted_again_goes_on_from_the_whole():
         ("body.2", (1, 3), ()),
     ]
     assert error(small, again, x) == 0
+    assert pa.compact_recipe(compacted(small, {}, x)) == pa.compact_recipe(small)
+
+
+def test_what_a_layer_became_in_the_first_round_stays():
+    first = pa.Removal("0", "Conv2d", (4, 4), (1,), (), "ConstantConv2d", bias=True)
+    second = pa.Removal("0", "ConstantConv2d", (3, 4), (2,), (3,))
+    whole = joined(pa.Recipe((first,)), pa.Recipe((second,)))
+
+    assert whole == pa.Recipe((pa.Removal("0", "Conv2d", (4, 4), (1, 3), (3,), "ConstantConv2d", bias=True),))
+    assert since(whole, pa.Recipe((first,))) == pa.Recipe((second,))
 
 
 @pytest.mark.parametrize("seed", range(20))
