@@ -15,7 +15,7 @@ from prune_adapters.compact.chained import joined, since
 from smaller import compacted, drawn, error, is_defined, masked, masks_for, padded_pair, perceptron, randomized
 
 QUICK = ["mlp", "vgg", "se_resnet", "group_norm", "conv1d", "instance_norm", "tied_embedding", "glu"]
-GOOD = {"layer": "0", "kind": "Linear", "sizes": [2, 4], "inputs": [], "outputs": [1, 2], "becomes": "", "bias": False}
+GOOD = {"layer": "0", "kind": "Linear", "sizes": [2, 4], "inputs": [], "outputs": [1, 2], "becomes": "", "added": []}
 HIDDEN = pa.Recipe((pa.Removal("0", "Linear", (2, 4), (), (1, 2)), pa.Removal("2", "Linear", (4, 2), (1, 2), ())))
 
 
@@ -67,8 +67,10 @@ def test_a_layer_that_took_constants_over_says_what_it_became():
     masks["2.weight"] = torch.ones(2, 4, dtype=torch.bool)
     with_bias = compacted(other, masks, torch.ones(1, 2))
 
-    assert pa.compact_recipe(padded).removals[1] == pa.Removal("1", "Conv2d", (2, 1), (1,), (), "ConstantConv2d")
-    assert [r.bias for r in pa.compact_recipe(with_bias).removals] == [False, True]
+    assert pa.compact_recipe(padded).removals[1] == pa.Removal(
+        *("1", "Conv2d", (2, 1), (1,), ()), "ConstantConv2d", ("ones_weight",)
+    )
+    assert [r.added for r in pa.compact_recipe(with_bias).removals] == [(), ("bias",)]
 
 
 def test_nothing_removed_is_a_recipe_too():
@@ -144,11 +146,12 @@ def test_a_part_that_is_compacted_again_goes_on_from_the_whole():
 
 
 def test_what_a_layer_became_in_the_first_round_stays():
-    first = pa.Removal("0", "Conv2d", (4, 4), (1,), (), "ConstantConv2d", bias=True)
-    second = pa.Removal("0", "ConstantConv2d", (3, 4), (2,), (3,))
+    first = pa.Removal("0", "Conv2d", (4, 4), (1,), (), "ConstantConv2d", ("ones_weight",))
+    second = pa.Removal("0", "ConstantConv2d", (3, 4), (2,), (3,), "", ("bias",))
+    both = pa.Removal("0", "Conv2d", (4, 4), (1, 3), (3,), "ConstantConv2d", ("ones_weight", "bias"))
     whole = joined(pa.Recipe((first,)), pa.Recipe((second,)))
 
-    assert whole == pa.Recipe((pa.Removal("0", "Conv2d", (4, 4), (1, 3), (3,), "ConstantConv2d", bias=True),))
+    assert whole == pa.Recipe((both,))
     assert since(whole, pa.Recipe((first,))) == pa.Recipe((second,))
 
 
@@ -201,9 +204,10 @@ def test_drawn_json():
             r"expected version 1, got 2; update prune_adapters to read it",
         ),
         (text().replace('"removals"', '"things"'), "expected a list of removals, got None"),
-        (text(more=1), "expected a removal with becomes, bias, inputs, kind, layer, outputs, sizes, got"),
-        (text(layer=3), "removal from 3: layer, kind and becomes are texts, bias is a truth value"),
-        (text(bias=0), "removal from '0': layer, kind and becomes are texts, bias is a truth value"),
+        (text(more=1), "expected a removal with added, becomes, inputs, kind, layer, outputs, sizes, got"),
+        (text(layer=3), "removal from 3: layer, kind, becomes are texts, added is a list of"),
+        (text(added=0), "removal from '0': layer, kind, becomes are texts, added is a list of"),
+        (text(added=[0]), "removal from '0': layer, kind, becomes are texts, added is a list of"),
         (text(sizes=[2, 4, 4]), r"removal from '0': expected two sizes, got \(2, 4, 4\)"),
         (text(sizes=[2, True]), r"removal from '0': expected two sizes, got \(2, True\)"),
         (text(outputs=[2, 1]), r"outputs of '0': expected ascending channel numbers, got \(2, 1\)"),
@@ -264,7 +268,7 @@ def test_rebuilding_leaves_the_dense_model_as_it_is():
 
 
 def test_a_rebuilt_convolution_with_a_map_and_a_bias():
-    removal = pa.Removal("0", "Conv2d", (3, 4), (0,), (1,), "ConstantConv2d", bias=True)
+    removal = pa.Removal("0", "Conv2d", (3, 4), (0,), (1,), "ConstantConv2d", ("bias", "ones_weight"))
     with torch.device("meta"):
         dense = nn.Sequential(nn.Conv2d(3, 4, 5, padding=2, bias=False))
     layer = pa.rebuild(dense, pa.Recipe((removal,)))[0]
@@ -298,10 +302,15 @@ class Linear(nn.Linear):
         (OwnLinear(2, 4), ("0", "Linear", (2, 4), (), (1,)), r"expected torch's Linear, got \S*test_recipe.OwnLinear"),
         (Linear(2, 4), ("0", "Linear", (2, 4), (), (1,)), r"expected torch's Linear, got \S*test_recipe.Linear"),
         (nn.ReLU(), ("0", "ReLU", (2, 4), (), (1,)), r"expected torch's ReLU, got torch.nn.modules.activation.ReLU"),
-        (nn.Linear(2, 4), ("0", "Linear", (2, 4), (), (1,), "", True), r"expected a layer without bias, got one that"),
+        (nn.Linear(2, 4), ("0", "Linear", (2, 4), (), (1,), "", ("bias",)), r"a layer without 'bias', got one that"),
         (
             nn.Linear(2, 4),
             ("0", "Linear", (2, 4), (), (1,), "Odd"),
+            (
+                nn.Linear(2, 4, bias=False),
+                ("0", "Linear", (2, 4), (), (1,), "", ("odd", "bias")),
+                r"at most a new bias in",
+            ),
             r"it became a Odd, which is not known here; update",
         ),
         (nn.Conv1d(4, 4, 1, groups=2), ("0", "Conv1d", (4, 4), (0,), (0,)), r"whole groups of Conv1d, got parts of"),

@@ -146,7 +146,7 @@ def taken_down(before: nn.Module, after: nn.Module, kept: Mapping[str, tuple[np.
         Against the dense model, if `before` was a compacted one itself.
     """
     removals = [_removal(path, before, after, *channels) for path, channels in kept.items()]
-    recipe = Recipe(tuple(r for r in removals if r.inputs or r.outputs or r.becomes or r.bias))
+    recipe = Recipe(tuple(r for r in removals if r.inputs or r.outputs or r.becomes or r.added))
     earlier = attached(before)
     return recipe if earlier is None else joined(earlier, recipe)
 
@@ -160,5 +160,11 @@ def _removal(path: str, before: nn.Module, after: nn.Module, inputs: np.ndarray,
         inputs=tuple(np.flatnonzero(~inputs).tolist()),
         outputs=tuple(np.flatnonzero(~outputs).tolist()),
         becomes="" if type(new) is type(old) else type(new).__name__,
-        bias=old._parameters.get("bias") is None and new._parameters.get("bias") is not None,
+        added=tuple(name for name in _tensors(new) if name not in _tensors(old)),
     )
+
+
+def _tensors(layer: nn.Module) -> list[str]:
+    """Return the attributes of a layer that are parameters and buffers."""
+    held = [*layer._parameters.items(), *layer._buffers.items()]
+    return [name for name, tensor in held if tensor is not None]

@@ -69,7 +69,7 @@ def since(whole: Recipe, first: Recipe) -> Recipe:
         if before.layer not in removals:
             raise RecipeError(f"recipe: {before.layer!r} became smaller before, and is whole after")
         removals[before.layer] = _since(removals[before.layer], before)
-    return Recipe(tuple(r for r in removals.values() if r.inputs or r.outputs or r.becomes or r.bias))
+    return Recipe(tuple(r for r in removals.values() if r.inputs or r.outputs or r.becomes or r.added))
 
 
 def _by_layer(recipe: Recipe) -> dict[str, Removal]:
@@ -87,13 +87,13 @@ def _joined(first: Removal, second: Removal) -> Removal:
         inputs=tuple(sorted(first.inputs + tuple(inputs[channel] for channel in second.inputs))),
         outputs=tuple(sorted(first.outputs + tuple(outputs[channel] for channel in second.outputs))),
         becomes=second.becomes or first.becomes,
-        bias=first.bias or second.bias,
+        added=(*first.added, *(name for name in second.added if name not in first.added)),
     )
 
 
 def _since(whole: Removal, first: Removal) -> Removal:
     grown = whole.sizes != first.sizes or not {*first.inputs} <= {*whole.inputs}
-    if grown or not {*first.outputs} <= {*whole.outputs} or first.bias > whole.bias:
+    if grown or not {*first.outputs} <= {*whole.outputs} or not {*first.added} <= {*whole.added}:
         raise RecipeError(f"recipe for {whole.layer!r}: something was removed before that is there after")
     numbers = [_new_numbers(size, gone) for size, gone in zip(first.sizes, (first.inputs, first.outputs), strict=True)]
     return Removal(
@@ -103,7 +103,7 @@ def _since(whole: Removal, first: Removal) -> Removal:
         inputs=tuple(numbers[0][channel] for channel in whole.inputs if channel in numbers[0]),
         outputs=tuple(numbers[1][channel] for channel in whole.outputs if channel in numbers[1]),
         becomes="" if whole.becomes == first.becomes else whole.becomes,
-        bias=whole.bias and not first.bias,
+        added=tuple(name for name in whole.added if name not in first.added),
     )
 
 

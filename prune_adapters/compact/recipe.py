@@ -36,8 +36,8 @@ class Removal:
         The channels that went, numbered as before, ascending. At least one of each is left.
     becomes : str
         Name of the layer's type after, one of ours such as "ConstantConv2d"; "" where the type stayed.
-    bias : bool
-        Whether the layer was given a bias that it did not have.
+    added : tuple of str
+        Attributes of the parameters and buffers that the layer was given, such as "bias" or "ones_weight".
 
     Raises
     ------
@@ -56,12 +56,14 @@ class Removal:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     becomes: str = ""
-    bias: bool = False
+    added: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        words = (self.layer, self.kind, self.becomes)
-        if not all(isinstance(word, str) for word in words) or not isinstance(self.bias, bool):
-            raise RecipeError(f"removal from {self.layer!r}: layer, kind and becomes are texts, bias is a truth value")
+        words = (self.layer, self.kind, self.becomes, *(self.added if isinstance(self.added, tuple) else (None,)))
+        if not all(isinstance(word, str) for word in words):
+            raise RecipeError(
+                f"removal from {self.layer!r}: layer, kind and becomes are texts, added is a list of them"
+            )
         if not _are_numbers(self.sizes) or len(self.sizes) != 2:
             raise RecipeError(f"removal from {self.layer!r}: expected two sizes, got {self.sizes!r}")
         for size, channels, what in zip(self.sizes, (self.inputs, self.outputs), ("inputs", "outputs"), strict=True):

@@ -27,13 +27,15 @@ SIZES = (
 HOMES = ("torch.", "prune_adapters.")
 
 
-def _with_empty_map(layer: nn.Module) -> None:
+def _with_empty_map(layer: nn.Module, _: tuple[str, ...]) -> None:
     weight = layer.get_parameter("weight")
     with_constants(layer, weight.new_zeros((len(weight), 1, *weight.shape[2:])))
 
 
-OWN_TYPES: dict[str, Callable[[nn.Module], None]] = {kind.__name__: _with_empty_map for kind in KINDS.values()}
-"""For each of our own types what turns a layer, already smaller, into it in place."""
+OWN_TYPES: dict[str, Callable[[nn.Module, tuple[str, ...]], None]] = {
+    kind.__name__: _with_empty_map for kind in KINDS.values()
+}
+"""For each of our own types what turns a layer, already smaller, into it in place, with the tensors that were added."""
 
 
 def remade(model: nn.Module, recipe: Recipe) -> nn.Module:
@@ -79,11 +81,11 @@ def remake(layer: nn.Module, removal: Removal) -> None:
         Fits the layer (see `check_fits`).
     """
     shrink(layer, *removal.kept())
-    if removal.bias:
+    if "bias" in removal.added:
         weight = layer.get_parameter("weight")
         layer.register_parameter("bias", nn.Parameter(weight.new_zeros(removal.left[1]), weight.requires_grad))
-    if removal.becomes not in ("", type(layer).__name__):
-        OWN_TYPES[removal.becomes](layer)
+    if removal.becomes:
+        OWN_TYPES[removal.becomes](layer, removal.added)
 
 
 def source_indices(layer: nn.Module, removal: Removal) -> dict[str, tuple[torch.Tensor, ...]]:
@@ -145,10 +147,12 @@ def _misfit(layer: nn.Module, removal: Removal) -> str:
         return "expected {} inputs and {} outputs, got {} and {}; give the dense model, as it was before".format(
             *removal.sizes, *sizes
         )
-    if removal.bias and layer._parameters.get("bias") is not None:
-        return "expected a layer without bias, got one that has it; build the model as it was before"
+    if present := [name for name in removal.added if getattr(layer, name, None) is not None]:
+        return f"expected a layer without {present[0]!r}, got one that has it; build the model as it was before"
     if removal.becomes and removal.becomes not in OWN_TYPES:
         return f"it became a {removal.becomes}, which is not known here; update prune_adapters"
+    if not removal.becomes and {*removal.added} > {"bias"}:
+        return f"expected at most a new bias in torch's {removal.kind}, got {', '.join(removal.added)}"
     if not _goes_as_a_whole(layer, removal):
         return f"expected the removed channels to be whole groups of {kind.__name__}, got parts of some"
     return ""
