@@ -151,7 +151,7 @@ def _misfit(layer: nn.Module, removal: Removal) -> str:
         return f"expected a layer without {present[0]!r}, got one that has it; build the model as it was before"
     if removal.becomes and removal.becomes not in OWN_TYPES:
         return f"it became a {removal.becomes}, which is not known here; update prune_adapters"
-    if not removal.becomes and {*removal.added} > {"bias"}:
+    if not removal.becomes and {*removal.added} - {"bias"}:
         return f"expected at most a new bias in torch's {removal.kind}, got {', '.join(removal.added)}"
     if not _goes_as_a_whole(layer, removal):
         return f"expected the removed channels to be whole groups of {kind.__name__}, got parts of some"
