@@ -1,74 +1,15 @@
-"""Networks with masks, what is left of them after `compact`, and how far the outputs of the two differ."""
+"""Networks with masks whose smaller models are known, and masks for the networks of the list."""
 
-import copy
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
 
 import prune_adapters as pa
 from networks import edge_names
-from oracle import call, random_masks
+from oracle import random_masks
 
-__all__ = [
-    "compacted",
-    "drawn",
-    "error",
-    "is_defined",
-    "masked",
-    "masks_for",
-    "padded_pair",
-    "perceptron",
-    "randomized",
-]
-
-
-def randomized(model: nn.Module, seed: int) -> nn.Module:
-    """Give every bias, gain and running statistic a random value, in place."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.dim() <= 1:
-                p.copy_(torch.randn(p.shape, generator=generator) * 0.5 + name.endswith("weight"))
-        for name, buffer in model.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.3)
-            elif name.endswith("running_var"):
-                buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
-    return model
-
-
-def masked(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
-    """Return a copy with its removed weights 0, made without `apply_masks`."""
-    model = copy.deepcopy(model).eval()
-    with torch.no_grad():
-        for name, mask in masks.items():
-            model.get_parameter(name).mul_(mask)
-    return model
-
-
-def drawn(example: object, seed: int, longer: int = 0) -> object:
-    """Return random inputs like the example; real ones get `longer` more positions along the last dimension."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def like(t: Tensor) -> Tensor:
-        if not t.is_floating_point():
-            return t
-        return torch.randn((*t.shape[:-1], t.shape[-1] + longer), generator=generator, dtype=torch.float64).to(t.dtype)
-
-    return tree_map(like, example)
-
-
-def error(model: nn.Module, small: nn.Module, inputs: object) -> float:
-    """Return the largest max|dy| / max|y| of all outputs."""
-    with torch.no_grad():
-        old, new = (tree_leaves(call(m, inputs)) for m in (model, small))
-    return max(float((a - b).abs().max() / a.abs().max().clamp_min(1e-30)) for a, b in zip(old, new, strict=True))
-
-
-def compacted(model: nn.Module, masks: Mapping[str, Tensor], inputs: object) -> nn.Module:
-    return pa.compact(model, pa.to_graph(model, inputs, masks=masks), inputs)
+__all__ = ["is_defined", "masks_for", "padded_pair", "perceptron"]
 
 
 def masks_for(model: nn.Module, how: str, sparsity: float, seed: int) -> Mapping[str, Tensor]:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import prune_adapters as pa
+from compacting import compacted, drawn, error, masked, n_parameters, randomized
 from networks import CASES
-from smaller import compacted, drawn, error, masked, randomized
 
 
 class ResidualNorm(nn.Module):
@@ -45,10 +45,6 @@ def without_filters(name: str) -> tuple[nn.Module, nn.Module, Tensor]:
     model, x = randomized(CASES[name].model(), 0), CASES[name].inputs()
     masks = filter_masks(model, fraction=0.5, seed=0)
     return masked(model, masks), compacted(model, masks, x).eval(), drawn(x, 1)
-
-
-def n_parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
 
 
 def loss_of(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

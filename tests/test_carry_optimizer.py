@@ -11,9 +11,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 import netgraph as ng
 import prune_adapters as pa
+from compacting import compacted, randomized
 from networks import CASES
 from oracle import call
-from smaller import compacted, masks_for, padded_pair, perceptron, randomized
+from smaller import masks_for, padded_pair, perceptron
 
 Make = Callable[[list[nn.Parameter]], Optimizer]
 OPTIMIZERS: Mapping[str, Make] = {

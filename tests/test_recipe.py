@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import prune_adapters as pa
+from compacting import compacted, drawn, error, masked, randomized
 from networks import CASES
 from prune_adapters.compact.chained import joined, since
-from smaller import compacted, drawn, error, is_defined, masked, masks_for, padded_pair, perceptron, randomized
+from smaller import is_defined, masks_for, padded_pair, perceptron
 
 QUICK = ["mlp", "vgg", "se_resnet", "group_norm", "conv1d", "instance_norm", "tied_embedding", "glu"]
 GOOD = {"layer": "0", "kind": "Linear", "sizes": [2, 4], "inputs": [], "outputs": [1, 2], "becomes": "", "added": []}

@@ -9,9 +9,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import prune_adapters as pa
+from compacting import compacted, drawn, error, randomized
 from networks import CASES
 from prune_adapters.compact.recipe_store import _checksum_of
-from smaller import compacted, drawn, error, is_defined, masks_for, padded_pair, perceptron, randomized
+from smaller import is_defined, masks_for, padded_pair, perceptron
 
 QUICK = ["lenet", "vgg_bn", "mobilenet_v2", "vit_mean", "embedding", "tied_embedding", "two_inputs"]
 
