@@ -5,19 +5,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-import prune_adapters as pa
 from networks import edge_names
 from oracle import random_masks
 
 __all__ = ["is_defined", "masks_for", "padded_pair", "perceptron"]
 
 
-def masks_for(model: nn.Module, how: str, sparsity: float, seed: int) -> Mapping[str, Tensor]:
-    names = edge_names(model)
-    if how == "random":
-        return random_masks(model, names, 1 - sparsity, seed=seed)
-    scores = {name: score for name, score in pa.magnitude_scores(model).items() if name in names}
-    return pa.masks_from_scores(scores, sparsity=sparsity)
+def masks_for(model: nn.Module, sparsity: float, seed: int) -> Mapping[str, Tensor]:
+    """Return random masks for all weights that are edges."""
+    return random_masks(model, edge_names(model), 1 - sparsity, seed=seed)
 
 
 def is_defined(name: str, sparsity: float) -> bool:

@@ -68,7 +68,7 @@ def masked_model(name: str, sparsity: float) -> tuple[nn.Module, object]:
     """Return a network in float64 and eval mode that remembers masks without constants, and inputs for it."""
     model = randomized(CASES[name].model(), 0).double().eval()
     inputs = tree_map(lambda t: t.double() if t.is_floating_point() else t, CASES[name].inputs())
-    graph = pa.to_graph(model, inputs, masks=masks_for(model, "random", sparsity, 0))
+    graph = pa.to_graph(model, inputs, masks=masks_for(model, sparsity, 0))
     return pa.apply_masks(model, pa.to_masks(ng.trim(graph))), inputs
 
 

@@ -39,7 +39,7 @@ def built_anew(name: str) -> nn.Module:
 def round_trip_error(name: str, sparsity: float) -> float:
     """Return by how much the outputs differ when a network was rebuilt from JSON and the state_dict."""
     model, inputs = randomized(CASES[name].model(), 0), CASES[name].inputs()
-    small = compacted(model, masks_for(model, "random", sparsity, 0), inputs)
+    small = compacted(model, masks_for(model, sparsity, 0), inputs)
     again = pa.rebuild(built_anew(name), pa.Recipe.from_json(pa.compact_recipe(small).to_json()))
     again.load_state_dict(small.state_dict(), assign=True)
     return error(small.eval(), again.eval(), drawn(inputs, 0))

@@ -64,7 +64,7 @@ def rewritten(path: Path, tensors: dict[str, Tensor], **changed: str) -> None:
 def file_error(name: str, sparsity: float, path: Path) -> float:
     """Return by how much the outputs of a network differ behind the file."""
     model, inputs = randomized(CASES[name].model(), 0), CASES[name].inputs()
-    small = compacted(model, masks_for(model, "random", sparsity, 0), inputs)
+    small = compacted(model, masks_for(model, sparsity, 0), inputs)
     pa.save_compacted(path, small)
     with torch.device("meta"):
         dense = CASES[name].model(1)
