@@ -3,6 +3,7 @@
 from prune_adapters.compact.attached import compact_recipe, rebuild
 from prune_adapters.compact.border import ConstantConv1d, ConstantConv2d, ConstantConv3d
 from prune_adapters.compact.compact import compact, compact_report
+from prune_adapters.compact.counted import CountedGroupNorm, CountedLayerNorm, CountedRMSNorm
 from prune_adapters.compact.optimizer import carry_masks, carry_optimizer
 from prune_adapters.compact.recipe import Recipe, Removal
 from prune_adapters.compact.recipe_store import load_compacted, save_compacted
@@ -13,6 +14,9 @@ __all__ = [
     "ConstantConv1d",
     "ConstantConv2d",
     "ConstantConv3d",
+    "CountedGroupNorm",
+    "CountedLayerNorm",
+    "CountedRMSNorm",
     "KeptChannels",
     "LayerChange",
     "Recipe",

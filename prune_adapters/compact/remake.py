@@ -9,7 +9,7 @@ from torch import nn
 
 from netgraph.describe import some_names
 from prune_adapters.apply import remove_masks
-from prune_adapters.compact.border import KINDS, with_constants
+from prune_adapters.compact import border, counted
 from prune_adapters.compact.rebuild import shrink
 from prune_adapters.compact.recipe import Recipe, Removal
 from prune_adapters.errors import RecipeError
@@ -29,11 +29,20 @@ HOMES = ("torch.", "prune_adapters.")
 
 def _with_empty_map(layer: nn.Module, _: tuple[str, ...]) -> None:
     weight = layer.get_parameter("weight")
-    with_constants(layer, weight.new_zeros((len(weight), 1, *weight.shape[2:])))
+    border.with_constants(layer, weight.new_zeros((len(weight), 1, *weight.shape[2:])))
+
+
+def _with_empty_statistics(norm: nn.Module, added: tuple[str, ...]) -> None:
+    """Give a norm, which is of its type as soon as it is smaller, room for what its removed constants add."""
+    weight, n_groups = norm._parameters.get("weight"), getattr(norm, "num_groups", 1)
+    dtype, device = (torch.float64, None) if weight is None else (weight.dtype, weight.device)
+    for name in added:
+        norm.register_buffer(name, torch.zeros(n_groups, dtype=dtype, device=device))
 
 
 OWN_TYPES: dict[str, Callable[[nn.Module, tuple[str, ...]], None]] = {
-    kind.__name__: _with_empty_map for kind in KINDS.values()
+    **{kind.__name__: _with_empty_map for kind in border.KINDS.values()},
+    **{kind.__name__: _with_empty_statistics for kind in counted.KINDS.values()},
 }
 """For each of our own types what turns a layer, already smaller, into it in place, with the tensors that were added."""
 

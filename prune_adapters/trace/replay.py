@@ -18,8 +18,8 @@ from prune_adapters.trace.values import PRESENT, Constant, Tokens, Units, Value,
 __all__ = ["replay"]
 
 
-def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options: Options) -> None:
-    """Run the rules over a tape.
+def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options: Options) -> dict[int, Value]:
+    """Run the rules over a tape; return the value of every tensor by its number.
 
     Parameters
     ----------
@@ -45,6 +45,7 @@ def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options:
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})
     found = [values.get(ref.number) for ref in tape.outputs]
     builder.outputs = [value.ids for value in found if isinstance(value, Units)]
+    return values
 
 
 def _itself(tensor: torch.Tensor) -> torch.Tensor:
