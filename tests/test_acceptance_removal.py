@@ -101,8 +101,10 @@ def test_outputs_stay_behind_norms_that_count_their_channels(norm: nn.Module) ->
         False
     )
     x = torch.randn(16, 3)
+    small = compacted(model, masks, x)
 
-    assert error(masked(model, masks), compacted(model, masks, x), x) < 1e-5
+    assert error(masked(model, masks), small, x) < 1e-5
+    assert small.entry.out_features == 6
 
 
 # (17) A pruned model loads from recipe and state_dict, without pickle

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import prune_adapters as pa
-from compacting import compacted, drawn, error, masked, randomized
+from compacting import compacted, drawn, error, masked, randomized, whole_masks
 from networks import CASES
 from prune_adapters.compact.chained import joined, since
 from smaller import is_defined, masks_for, padded_pair, perceptron
@@ -329,6 +329,34 @@ def test_a_model_that_is_compacted_already_is_not_the_dense_one():
 
     with pytest.raises(pa.RecipeError, match="'0': expected 2 inputs and 4 outputs, got 2 and 1; give the dense model"):
         pa.rebuild(small, pa.compact_recipe(small))
+
+
+NORMS = {
+    "layer": lambda: nn.LayerNorm(8),
+    "plain layer": lambda: nn.LayerNorm(8, elementwise_affine=False),
+    "RMS": lambda: nn.RMSNorm(8),
+    "group": lambda: nn.GroupNorm(2, 8),
+    "plain group, one of them gone": lambda: nn.GroupNorm(4, 8, affine=False),
+}
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.7])
+@pytest.mark.parametrize("norm", NORMS.values(), ids=list(NORMS))
+def test_a_norm_that_counts_what_it_has_lost_is_rebuilt(norm, constant):
+    model = nn.Sequential(nn.Linear(3, 8), norm(), nn.Linear(8, 4))
+    nn.init.constant_(model[0].bias[5:].detach(), constant)
+    masks = whole_masks(model)
+    masks["0.weight"][5:] = masks["2.weight"][:, 5:] = False
+    x = torch.randn(4, 3)
+    small = compacted(model, masks, x)
+    again = pa.rebuild(nn.Sequential(nn.Linear(3, 8), norm(), nn.Linear(8, 4)), pa.compact_recipe(small))
+    again.load_state_dict(small.state_dict())
+    removal = pa.compact_recipe(small).removals[1]
+
+    assert (removal.becomes, removal.outputs) == (f"Counted{removal.kind}", (5, 6, 7))
+    assert bool(removal.added) == (constant != 0)
+    assert repr(again) == repr(small)
+    assert error(small, again, x) == 0
 
 
 def test_a_grouped_and_a_transposed_convolution_are_rebuilt():
