@@ -5,7 +5,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 """
 
 from netgraph import Explanation, explain
-from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
+from prune_adapters.apply import apply_masks, remembered_masks, remove_masks
 from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
 from prune_adapters.compact import CompactReport, KeptChannels, LayerChange, compact, compact_report
 from prune_adapters.counts import MacCount, MacRow, count_macs, count_parameters
@@ -17,6 +17,7 @@ from prune_adapters.errors import (
     PruneAdaptersError,
     TraceError,
 )
+from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.prune import consistent_masks, prune
