@@ -56,14 +56,16 @@ private:
     static void clear_lanes(char* at, Word kept) {
         using Lane = typename Unsigned<size>::type;
         typedef Lane Vector __attribute__((vector_size(width)));
+        typedef Word Words __attribute__((vector_size(width)));
+        constexpr Word once_a_lane = netgraph::all_ones / static_cast<Lane>(-1);
         constexpr int lanes = width / size, elements = lanes / parts;
         Vector own;
         for (int k = 0; k < lanes; ++k) own[k] = static_cast<Lane>(Lane{1} << (k / parts));
         for (int k = 0; k < 64; k += elements, at += width) {
             Vector value;
             std::memcpy(&value, at, width);
-            const Vector flags = (Vector{} + static_cast<Lane>(kept >> k)) & own;
-            value &= reinterpret_cast<Vector>(flags == own);
+            const Words copies = Words{} + static_cast<Lane>(kept >> k) * once_a_lane;
+            value &= reinterpret_cast<Vector>((reinterpret_cast<Vector>(copies) & own) == own);
             std::memcpy(at, &value, width);
         }
     }
