@@ -61,6 +61,17 @@ def test_removed_elements_are_zero_and_the_others_untouched(kernels, size, skipp
         assert_array_equal(values.view(np.uint8).reshape(count, size), octets * kept[:, None])
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_a_single_element_removed_or_kept(kernels, size):
+    for place in range(130):
+        for kept in (np.arange(130) == place, np.arange(130) != place):
+            octets = np.full((130, size), 255, np.uint8)
+            bits = np.packbits(kept, bitorder="little")
+            kernels.prune_adapters_clear(at(octets), size.bit_length() - 1, at(bits), ctypes.c_int64(130))
+
+            assert_array_equal(octets, np.where(kept[:, None], 255, 0))
+
+
 def test_drawn_element(kernels):
     values = np.arange(1, 11, dtype=np.uint32)
     kernels.prune_adapters_clear(at(values), 2, at(np.array([0b1000_0110, 0b01], np.uint8)), ctypes.c_int64(10))
