@@ -69,7 +69,7 @@ def test_a_single_element_removed_or_kept(kernels, size):
             bits = np.packbits(kept, bitorder="little")
             kernels.prune_adapters_clear(at(octets), size.bit_length() - 1, at(bits), ctypes.c_int64(130))
 
-            assert_array_equal(octets, np.where(kept[:, None], 255, 0))
+            assert_array_equal(octets, np.repeat(np.where(kept, 255, 0), size).reshape(130, size))
 
 
 def test_drawn_element(kernels):
