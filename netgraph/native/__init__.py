@@ -56,7 +56,7 @@ def load_compiled(name: str, load: Callable[[], Library], *, without: str) -> Li
     except ImportError as error:
         if wanted == "1":
             raise ImportError(f"{name} is missing, and NETGRAPH_NATIVE=1 asks for it") from error
-        message = f"{without}: {name} is missing; install with a C++17 compiler for speed"
+        message = f"{without}: {name} is missing; install with a C++17 compiler for speed ({error})"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
         return None
 
