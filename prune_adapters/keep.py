@@ -46,7 +46,8 @@ class MaskKeeper:
         _keepers.discard(self)
 
     def _after_step(self, optimizer: Optimizer, *_: object) -> None:
-        held = [weight_and_bits(module, key) for module, key in remembered(self.model)]
+        every = (weight_and_bits(module, key) for module, key in remembered(self.model))
+        held = list({id(weight): (weight, bits) for weight, bits in every}.values())  # shared ones once
         states = [(state, bits) for weight, bits in held for state in _states(optimizer, weight)]
         zero(self._reordered.as_in_memory(held + states))
 

@@ -18,6 +18,7 @@ from masked import (
     mlp,
     random_masks,
     step,
+    tied,
 )
 from prune_adapters import keep
 from prune_adapters.apply import remembered_masks
@@ -241,3 +242,12 @@ def test_weights_with_gaps_between_them() -> None:
 
     assert not wide.is_contiguous()
     assert_removed_are_zero(model, masks)
+
+
+def test_a_shared_weight_is_zeroed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    zeroed = []
+    monkeypatch.setattr(keep, "zero", zeroed.append)
+    model = tied()
+    pa.keep_masks(pa.apply_masks(model, random_masks(model)), OPTIMIZERS["adamw"](model.parameters()))
+
+    assert [weight for weight, _ in zeroed[0]] == [model[0].weight]

@@ -37,8 +37,9 @@ void clear_parts(torch::Size begin, torch::Size end, void* context) {
 
 void clear_runs(std::vector<Run> runs) {
     Work work{std::move(runs), {0}};
-    for (const Run& run : work.runs) work.first_part.push_back(work.first_part.back() + (run.count + part - 1) / part);
-    torch::check(torch::api.parallel_for(0, work.first_part.back(), parts_a_thread, clear_parts, &work), "parallel_for");
+    Index parts = 0;
+    for (const Run& run : work.runs) work.first_part.push_back(parts += (run.count + part - 1) / part);
+    torch::check(torch::api.parallel_for(0, parts, parts_a_thread, clear_parts, &work), "parallel_for");
 }
 
 void clear_strided(const Run& run, Index dim, const Index* sizes, const Index* strides) {

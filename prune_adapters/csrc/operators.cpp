@@ -1,5 +1,5 @@
-// The operators on masks, for tensors on the CPU. What fits together is checked in Python (prune_adapters/ops/masks.py),
-// in words; what is checked here, for those who call torch.ops, keeps memory safe.
+// The operators on masks, for tensors on the CPU. What fits together is checked in Python, in words
+// (prune_adapters/ops/masks.py); what is checked here, for those who call torch.ops, keeps memory safe.
 #include "operators.hpp"
 
 #include "clear.hpp"
@@ -41,7 +41,8 @@ bool overlaps(const OwnTensor& tensor) {
 
 Run run_of(const OwnTensor& tensor, const OwnTensor& bits) {
     const Run run{nullptr, nullptr, tensor.numel(), log_size(tensor.dtype())};
-    require(tensor.on_cpu() && run.log_size < n_sizes && are_bits(bits, run.count) && !overlaps(tensor), "apply_masks_");
+    const bool known = tensor.on_cpu() && run.log_size < n_sizes && !overlaps(tensor);
+    require(known && are_bits(bits, run.count), "apply_masks_");
     auto* values = static_cast<char*>(tensor.mutable_data());
     return {values, static_cast<const std::uint8_t*>(bits.data()), run.count, run.log_size};
 }
@@ -77,8 +78,9 @@ void unpack_mask(Value* stack, std::uint64_t, std::uint64_t) {
     const OwnTensor bits(stack[0]);
     const std::vector<Value> size = torch::take_list(stack[1]);
     OwnTensor mask = torch::empty(torch::api.dtype_bool(), {size.begin(), size.end()});
-    require(are_bits(bits, mask.numel()), "unpack_mask");
-    unpack(static_cast<const std::uint8_t*>(bits.data()), mask.numel(), static_cast<std::uint8_t*>(mask.mutable_data()));
+    const Index count = mask.numel();
+    require(are_bits(bits, count), "unpack_mask");
+    unpack(static_cast<const std::uint8_t*>(bits.data()), count, static_cast<std::uint8_t*>(mask.mutable_data()));
     stack[0] = mask.release();
 }
 

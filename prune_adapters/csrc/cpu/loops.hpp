@@ -9,8 +9,8 @@
 namespace prune_adapters {
 namespace {
 
-// Blocks that are kept whole are not touched. (To write those that are removed whole without reading them saves nothing:
-// the processor fetches a line before the first store to it.)
+// Blocks that are kept whole are not touched. (To write those that are removed whole without reading them would save
+// nothing: the processor fetches a line before the first store to it.)
 template <class Isa, int size>
 void clear(void* values, const std::uint8_t* bits, Index count) {
     char* at = static_cast<char*>(values);
