@@ -5,7 +5,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 """
 
 from netgraph import Explanation, explain
-from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
+from prune_adapters.apply import apply_masks, remembered_masks, remove_masks
 from prune_adapters.checkpoint import (
     Checkpoint,
     StoredTensor,
@@ -40,6 +40,7 @@ from prune_adapters.errors import (
     RecipeError,
     TraceError,
 )
+from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.prune import consistent_masks, prune
