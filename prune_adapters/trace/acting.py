@@ -9,9 +9,9 @@ from netgraph import ParameterInfo
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.ids import compress
 from prune_adapters.trace.meeting import renewed
-from prune_adapters.trace.values import ZERO, Constant, Weight
+from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value, Weight
 
-__all__ = ["act", "held"]
+__all__ = ["act", "held", "ids_of"]
 
 
 def act(
@@ -47,6 +47,20 @@ def held(graph: GraphBuilder, weight: Weight, name: str) -> torch.Tensor:
     ids = graph.new_layer(name, len(distinct))
     _act_weight(graph, len(graph.layers) - 1, numbers, which.reshape(numbers.shape), "shift")
     return compress(ids[torch.from_numpy(which.reshape(numbers.shape))])
+
+
+def ids_of(graph: GraphBuilder, value: Value, name: str) -> torch.Tensor:
+    """Return the ids of any value: constants are `PRESENT`, or `ZERO` where they are known to be 0."""
+    if isinstance(value, Units):
+        return value.ids
+    if isinstance(value, Weight):
+        return held(graph, value, name)
+    for source in value.sources:
+        graph.note_role(source, "constant")
+    known = None if isinstance(value, Tokens) or value.sources or value.buffer else value.value()
+    if known is None or not known.numel():
+        return torch.full([1] * len(value.shape), PRESENT)
+    return compress(torch.where(known.cpu() != 0, PRESENT, ZERO))
 
 
 def _matters(graph: GraphBuilder, other: Constant, role: str, ids: torch.Tensor) -> bool:

@@ -4,9 +4,13 @@ It follows whatever runs, data-dependent Python included, but only along the pat
 """
 
 import traceback
+import warnings
+from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakIdRef
@@ -14,6 +18,24 @@ from torch.utils.weak import WeakIdRef
 from prune_adapters.trace.tape import Tape, outputs_of
 
 __all__ = ["capture_by_running", "failing_line", "is_data_dependent"]
+
+WHOLE = [
+    "linear",
+    "bilinear",
+    "lstm",
+    "gru",
+    "rnn_tanh",
+    "rnn_relu",
+    "lstm_cell",
+    "gru_cell",
+    "rnn_tanh_cell",
+    "rnn_relu_cell",
+]
+"""Operators recorded as one call, as torch.export gives them.
+
+Below autograd a linear layer on more than two dimensions lines up its positions in ways that depend on strides, and a
+recurrent layer is unrolled step by step, or is a kernel of the machine.
+"""
 
 READS_VALUES = ("_local_scalar_dense", "item", "nonzero", "equal", "is_nonzero")
 
@@ -30,14 +52,13 @@ def capture_by_running(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
     """
     tape = Tape()
     recorder = _Recorder(tape, model)
-    for name, tensor in {**_named(args), **kwargs}.items():
-        if isinstance(tensor, torch.Tensor):
-            tape.inputs[name] = tape.bind(WeakIdRef(tensor), tape.new(tensor))
+    for name, tensor in [*_named("input", args), *(pair for k, v in kwargs.items() for pair in _named(k, v, "_"))]:
+        tape.inputs[name] = tape.bind(WeakIdRef(tensor), tape.new(tensor))
     fast_path = torch.backends.mha.get_fastpath_enabled()
     # The fused encoder kernel would hide the attention inside from the recorder.
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with recorder.following_modules(), torch.no_grad(), recorder:
+        with recorder.following_modules(), torch.no_grad(), recorder, _WholeOperators(recorder):
             result = model(*args, **kwargs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
@@ -47,9 +68,12 @@ def capture_by_running(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
     return tape
 
 
-def _named(args: tuple) -> dict[str, object]:
-    leaves = [leaf for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor)]
-    return {"input" if len(leaves) == 1 else f"input{i}": leaf for i, leaf in enumerate(leaves)}
+def _named(name: str, value: object, joint: str = "") -> list[tuple[str, torch.Tensor]]:
+    """Return the tensors in nested arguments with a name for each; of a packed sequence only the data is an input."""
+    leaves = tree_leaves(value, is_leaf=lambda item: isinstance(item, PackedSequence))
+    tensors = [leaf.data if isinstance(leaf, PackedSequence) else leaf for leaf in leaves]
+    found = [tensor for tensor in tensors if isinstance(tensor, torch.Tensor)]
+    return [(name if len(found) == 1 else f"{name}{joint}{i}", tensor) for i, tensor in enumerate(found)]
 
 
 class _Recorder(TorchDispatchMode):
@@ -76,10 +100,11 @@ class _Recorder(TorchDispatchMode):
         result = func(*args, **kwargs)
         if not moves_nothing:
             with _disable_current_modes():
-                self._record(func, args, kwargs, result)
+                self.record(func, args, kwargs, result)
         return result
 
-    def _record(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict, result: object) -> None:
+    def record(self, func: torch._ops.OpOverload, args: tuple, kwargs: dict, result: object) -> None:
+        """Write one call on the tape."""
         if func.overloadpacket.__name__ in READS_VALUES:
             line = _user_line(traceback.extract_stack())
             note = f"a value was read at {line}: the graph follows the path that the example took"
@@ -110,6 +135,32 @@ class _Recorder(TorchDispatchMode):
             if key in self.buffers:
                 self.tape.buffers[ref.number] = self.buffers[key]
         return ref
+
+
+class _WholeOperators(TorchFunctionMode):
+    """Lets the recorder see linear and recurrent layers as one call each."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None) -> object:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name not in WHOLE or isinstance(func, torch._ops.OpOverload):
+            return func(*args, **kwargs)
+        with _disable_current_modes(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the kernel that torch picks on this machine
+            result = func(*args, **kwargs)
+            self.recorder.record(_overload(name, args), args, kwargs, result)
+        return result
+
+
+def _overload(name: str, args: tuple) -> torch._ops.OpOverload:
+    packet = getattr(torch.ops.aten, name)
+    if "default" in packet.overloads():
+        return packet.default
+    return packet.data if isinstance(args[3], (list, tuple)) else packet.input
 
 
 def _moves_nothing(func: torch._ops.OpOverload, args: tuple) -> bool:

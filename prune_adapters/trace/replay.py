@@ -7,6 +7,7 @@ import torch
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_map
 
+from prune_adapters.errors import TraceError
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.ids import compress
 from prune_adapters.trace.meeting import reduce, renewed
@@ -69,7 +70,12 @@ def _run(call: Call, values: dict[int, Value], builder: GraphBuilder, options: O
     entry = find_rule(call.target)
     if entry is None:
         return _unknown(op, tensors)
-    result = entry.rule(op)
+    try:
+        result = entry.rule(op)
+    except TraceError:
+        if options.unknown != "mix":
+            raise
+        return _unknown(op, tensors)
     return result if isinstance(result, tuple) else (result,)
 
 

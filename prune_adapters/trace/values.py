@@ -122,6 +122,14 @@ class Weight:
         steps = () if index is not None else (0,) * len(lead) + self.strides
         return Weight(lead + self.shape, self.name, self.offset, steps, index, self.names)
 
+    def chunk(self, position: int, count: int) -> "Weight":
+        """Return one of `count` equal parts along the first axis."""
+        size = self.shape[0] // count
+        shape, start = (size, *self.shape[1:]), position * size
+        if self.index is not None:
+            return Weight(shape, None, index=self.index[start : start + size], names=self.names)
+        return Weight(shape, self.name, self.offset + start * self.strides[0], self.strides)
+
     def transposed(self, starts: dict[str, int]) -> "Weight":
         """Return the same elements with the last two axes exchanged."""
         order = list(range(len(self.shape)))

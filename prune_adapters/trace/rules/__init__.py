@@ -10,6 +10,7 @@ from prune_adapters.trace.rules import (
     linear,
     norm,
     products,
+    recurrent,
     reduce,
     views,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "linear",
     "norm",
     "products",
+    "recurrent",
     "reduce",
     "views",
 ]

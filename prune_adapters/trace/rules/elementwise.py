@@ -59,8 +59,10 @@ def meet_terms(op: Operation, terms: list[object]) -> Value:
 
 
 def as_units(op: Operation, tokens: Tokens) -> Units:
-    """Return an integer input whose values are used directly as a layer of one unit."""
-    unit = op.graph.input_layer(f"{tokens.name}.values", 1)
+    """Return an integer input whose values are used directly as a layer of one unit, the same one for every use."""
+    name = f"{tokens.name}.values"
+    known = [layer.start for layer in op.graph.layers if layer.name == name]
+    unit = torch.tensor(known) if known else op.graph.input_layer(name, 1)
     return Units(unit.reshape([1] * len(tokens.shape)), tokens.shape)
 
 
