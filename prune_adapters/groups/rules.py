@@ -58,7 +58,7 @@ def rule(names: str) -> Callable[[Callable[[Step], Results]], Callable[[Step], R
 
 
 @rule(f"{KEEPS_ZERO} {LIFTS_ZERO} {SUMS} mul multiply div divide true_divide addcmul addcdiv clamp clip hardtanh")
-@rule("clamp_min clamp_max threshold pow masked_fill")
+@rule("clamp_min clamp_max threshold pow masked_fill where lerp fmod remainder copysign xlogy")
 def elementwise(step: Step) -> Results:
     """Whatever meets at one index is coupled."""
     operands, rank = step.operands(), len(step.shape)

@@ -9,7 +9,7 @@ from netgraph import ParameterInfo
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.ids import compress
 from prune_adapters.trace.meeting import renewed
-from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value, Weight
+from prune_adapters.trace.values import PRESENT, ZERO, Constant, Units, Value, Weight
 
 __all__ = ["act", "held", "ids_of"]
 
@@ -57,13 +57,15 @@ def ids_of(graph: GraphBuilder, value: Value, name: str) -> torch.Tensor:
         return held(graph, value, name)
     for source in value.sources:
         graph.note_role(source, "constant")
-    known = None if isinstance(value, Tokens) or value.sources or value.buffer else value.value()
-    if known is None or not known.numel():
+    known = value.known() if isinstance(value, Constant) else None
+    if known is None or known.is_meta or not known.numel():
         return torch.full([1] * len(value.shape), PRESENT)
     return compress(torch.where(known.cpu() != 0, PRESENT, ZERO))
 
 
 def _matters(graph: GraphBuilder, other: Constant, role: str, ids: torch.Tensor) -> bool:
+    if role == "shift" and other.is_zero:
+        return False
     return role == "shift" and (bool(other.sources) or bool(other.buffer) or not _surely_present(graph, ids))
 
 

@@ -19,18 +19,10 @@ from prune_adapters.trace.tape import Tape, outputs_of
 
 __all__ = ["capture_by_running", "failing_line", "is_data_dependent"]
 
-WHOLE = [
-    "linear",
-    "bilinear",
-    "lstm",
-    "gru",
-    "rnn_tanh",
-    "rnn_relu",
-    "lstm_cell",
-    "gru_cell",
-    "rnn_tanh_cell",
-    "rnn_relu_cell",
-]
+WHOLE = frozenset(
+    ["linear", "bilinear", "einsum"]
+    + [f"{kind}{form}" for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu") for form in ("", "_cell")]
+)
 """Operators recorded as one call, as torch.export gives them.
 
 Below autograd a linear layer on more than two dimensions lines up its positions in ways that depend on strides, and a
@@ -53,7 +45,7 @@ def capture_by_running(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
     tape = Tape()
     recorder = _Recorder(tape, model)
     for name, tensor in [*_named("input", args), *(pair for k, v in kwargs.items() for pair in _named(k, v, "_"))]:
-        tape.inputs[name] = tape.bind(WeakIdRef(tensor), tape.new(tensor))
+        tape.inputs[name] = tape.bind(recorder.key(tensor), tape.new(tensor))
     fast_path = torch.backends.mha.get_fastpath_enabled()
     # The fused encoder kernel would hide the attention inside from the recorder.
     torch.backends.mha.set_fastpath_enabled(False)
@@ -63,7 +55,7 @@ def capture_by_running(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     tensors = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor)]
-    refs = [tape.of(WeakIdRef(t)) for t in tensors]
+    refs = [tape.of(recorder.key(t)) for t in tensors]
     tape.outputs = [ref for ref in refs if ref is not None]
     return tape
 
@@ -85,8 +77,14 @@ class _Recorder(TorchDispatchMode):
         self.model = model
         self.paths = {id(module): path for path, module in model.named_modules()}
         self.stack: list[str] = []
+        self.keys: dict[WeakIdRef, WeakIdRef] = {}
         self.parameters = {WeakIdRef(p): name for name, p in model.named_parameters()}
         self.buffers = {WeakIdRef(b): name for name, b in model.named_buffers()}
+
+    def key(self, tensor: torch.Tensor) -> WeakIdRef:
+        """Return the one key of a tensor; two keys of a tensor that is gone would not be equal."""
+        key = WeakIdRef(tensor)
+        return self.keys.setdefault(key, key)
 
     def following_modules(self) -> "_ModulePaths":
         """Return the context in which the recorder knows which module runs."""
@@ -114,8 +112,8 @@ class _Recorder(TorchDispatchMode):
         if not outputs:
             return
         known_args, known_kwargs = tree_map(self._ref, args), tree_map(self._ref, kwargs)
-        keys = [WeakIdRef(o) for o in outputs]
-        first = next((WeakIdRef(a) for a in tree_leaves(args) if isinstance(a, torch.Tensor)), None)
+        keys = [self.key(o) for o in outputs]
+        first = next((self.key(a) for a in tree_leaves(args) if isinstance(a, torch.Tensor)), None)
         module = self.stack[-1] if self.stack else ""
         line = _user_line(traceback.extract_stack())
         self.tape.record(func, known_args, known_kwargs, keys, outputs, first, module, line)
@@ -123,7 +121,7 @@ class _Recorder(TorchDispatchMode):
     def _ref(self, item: object) -> object:
         if not isinstance(item, torch.Tensor):
             return item
-        key = WeakIdRef(item)
+        key = self.key(item)
         known = self.tape.of(key)
         if known is not None:
             return known
@@ -152,7 +150,7 @@ class _WholeOperators(TorchFunctionMode):
         with _disable_current_modes(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the kernel that torch picks on this machine
             result = func(*args, **kwargs)
-            self.recorder.record(_overload(name, args), args, kwargs, result)
+            self.recorder.record(_overload(name, args), _schema_order(name, args), kwargs, result)
         return result
 
 
@@ -161,6 +159,13 @@ def _overload(name: str, args: tuple) -> torch._ops.OpOverload:
     if "default" in packet.overloads():
         return packet.default
     return packet.data if isinstance(args[3], (list, tuple)) else packet.input
+
+
+def _schema_order(name: str, args: tuple) -> tuple:
+    """Return the arguments as the operator takes them: einsum has its operands in a list."""
+    if name != "einsum" or isinstance(args[1], (list, tuple)):
+        return args
+    return (args[0], list(args[1:]))
 
 
 def _moves_nothing(func: torch._ops.OpOverload, args: tuple) -> bool:

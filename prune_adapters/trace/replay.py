@@ -8,13 +8,14 @@ from torch._ops import OpOverload
 from torch.utils._pytree import tree_map
 
 from prune_adapters.errors import TraceError
+from prune_adapters.trace.acting import ids_of
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.ids import compress
 from prune_adapters.trace.meeting import reduce, renewed
 from prune_adapters.trace.parameters import without_units
 from prune_adapters.trace.registry import Operation, Options, find_rule, operator_name
 from prune_adapters.trace.tape import Call, Ref, Tape, write_back
-from prune_adapters.trace.values import PRESENT, Constant, Tokens, Units, Value, Weight
+from prune_adapters.trace.values import ZERO, Constant, Tokens, Units, Value, Weight
 
 __all__ = ["replay"]
 
@@ -59,7 +60,7 @@ def _run(call: Call, values: dict[int, Value], builder: GraphBuilder, options: O
     args: tuple = tree_map(value_of, call.args)
     kwargs: dict = tree_map(value_of, call.kwargs)
     if call.target is write_back:
-        return (_written_back(call, args),)
+        return (_written_back(call, args, builder),)
     shapes = tuple(ref.shape for ref in call.outputs)
     op = Operation(
         cast(OpOverload, call.target), args, kwargs, shapes, _layer_name(call), call.module, call.line, builder, options
@@ -107,13 +108,15 @@ def _unknown(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
     return tuple(op.units(unit.reshape([1] * len(shape)), shape) for shape in op.shapes)
 
 
-def _written_back(call: Call, args: tuple) -> Value:
+def _written_back(call: Call, args: tuple, graph: GraphBuilder) -> Value:
     """Return the ids of a tensor after a part of it was assigned to."""
     base, changed, view = args
     shape = tuple(base.shape)
-    ids = base.expanded().clone() if isinstance(base, Units) else torch.full(shape, PRESENT)
+    ids = ids_of(graph, base, "assigned").expand(shape).clone()
     part = view.target(ids, *view.args[1:], **view.kwargs)
-    part.copy_(changed.expanded() if isinstance(changed, Units) else torch.full(changed.shape, PRESENT))
+    part.copy_(ids_of(graph, changed, "assigned").expand(changed.shape))
+    if bool((ids == ZERO).all()):
+        return Constant(shape, lambda: torch.zeros(shape))
     if bool((ids < 0).all()):
         return Constant(shape)
     return Units(compress(ids), shape)

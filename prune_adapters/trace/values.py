@@ -179,5 +179,15 @@ class Constant:
         """Return the value, or None where it cannot be known."""
         return self.compute() if self.compute else None
 
+    def known(self) -> torch.Tensor | None:
+        """Return the value if no parameter or buffer has a part in it: those count as present whatever they are."""
+        return None if self.sources or self.buffer else self.value()
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether every element is known to be 0."""
+        known = self.known()
+        return known is not None and not known.is_meta and not bool(known.any())
+
 
 Value = Units | Tokens | Weight | Constant

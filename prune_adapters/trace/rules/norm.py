@@ -28,6 +28,8 @@ def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None
             actions.append((value.rearranged(range(len(value.shape)), shape, op.graph.element_starts), role))
         elif isinstance(value, Constant):
             actions.append((value, role))
+        elif value is not None:
+            raise op.error(f"its {argument} depends on the input", "scale and shift after the norm instead")
     return act(op.graph, ids, actions, op.name) if actions else ids
 
 
