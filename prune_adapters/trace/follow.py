@@ -20,7 +20,7 @@ from prune_adapters.trace.tape import Tape, outputs_of
 __all__ = ["capture_by_running", "failing_line", "is_data_dependent"]
 
 WHOLE = frozenset(
-    ["linear", "bilinear", "einsum"]
+    ["linear", "bilinear", "matmul", "einsum"]
     + [f"{kind}{form}" for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu") for form in ("", "_cell")]
 )
 """Operators recorded as one call, as torch.export gives them.
@@ -144,7 +144,7 @@ class _WholeOperators(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None) -> object:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
+        name = getattr(func, "__name__", "").strip("_")
         if name not in WHOLE or isinstance(func, torch._ops.OpOverload):
             return func(*args, **kwargs)
         with _disable_current_modes(), warnings.catch_warnings():

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
+from prune_adapters.trace.derived import derived
 from prune_adapters.trace.registry import Move, Operation, find_rule
 from prune_adapters.trace.values import Constant, Value, Weight
 
@@ -45,6 +46,9 @@ def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
         kept = _still_a_weight(op, tensors)
         if kept is not None:
             return kept
+    multiplied_out = derived(op, tensors)
+    if multiplied_out is not None:
+        return (multiplied_out,)
     sources = dict.fromkeys(s for t in tensors for s in t.sources)
     computed = cache(lambda: _computed(op))
 

@@ -8,6 +8,7 @@ import torch
 
 from netgraph import Wiring
 from prune_adapters.trace.acting import act
+from prune_adapters.trace.derived import WeightSum
 from prune_adapters.trace.ids import unique_rows
 from prune_adapters.trace.meeting import combine, meet, reduce
 from prune_adapters.trace.registry import Operation, register_rule
@@ -133,6 +134,8 @@ def _operands(op: Operation) -> tuple[Value, Value, Value | None]:
         left, right = operands[:2]
         if isinstance(right, Weight):
             right = right.transposed(op.graph.element_starts)
+        elif isinstance(right, WeightSum):
+            right = right.turned(op.graph.element_starts)
         elif isinstance(right, Units):
             right = right.transposed()
         return left, right, op.value("bias")
@@ -149,6 +152,10 @@ def matrix_product(op: Operation, left: Value, right: Value) -> torch.Tensor:
         return _weight_times(op, left, right)
     if isinstance(left, Units) and isinstance(right, Units):
         return _product_of_units(op, left, right)
+    if isinstance(left, Units) and isinstance(right, WeightSum):
+        return _times_chains(op, left, right)
+    if isinstance(left, WeightSum) and isinstance(right, Units):
+        return _weight_times(op, left, right)
     return _times_constant(op, left, right)
 
 
@@ -168,11 +175,28 @@ def _times_constant(op: Operation, left: Value, right: Value) -> torch.Tensor:
     return reduced.reshape([1] * (len(op.shape) - reduced.dim()) + list(reduced.shape))
 
 
-def _weight_times(op: Operation, weight: Weight, units: Units) -> torch.Tensor:
+def _times_chains(op: Operation, units: Units, weight: WeightSum) -> torch.Tensor:
+    """Return the ids of a product with a weight that is a sum of products: multiplied out, term by term."""
+    terms = []
+    for chain in weight.terms:
+        total = units
+        for factor in chain:
+            shape = (*total.shape[:-1], factor.shape[-1])
+            total = Units(_times_weight(op, total, factor, len(shape)), shape)
+        terms.append(total.ids)
+    return meet(op.graph, terms, op.name)
+
+
+def _weight_times(op: Operation, weight: Weight | WeightSum, units: Units) -> torch.Tensor:
     """W x is the transpose of x^T W^T."""
     is_vector = len(units.shape) == 1
     flipped = Units(units.ids.reshape(1, -1), (1, *units.shape)) if is_vector else units.transposed()
-    ids = _times_weight(op, flipped, weight.transposed(op.graph.element_starts), max(len(op.shape), 2))
+    rank = max(len(op.shape), 2)
+    if isinstance(weight, WeightSum):
+        ids = _times_chains(op, flipped, weight.turned(op.graph.element_starts))
+        ids = ids.reshape([1] * (rank - ids.dim()) + list(ids.shape))
+    else:
+        ids = _times_weight(op, flipped, weight.transposed(op.graph.element_starts), rank)
     return ids.reshape([1] * (len(op.shape) - 1) + [-1]) if is_vector else ids.transpose(-1, -2)
 
 
