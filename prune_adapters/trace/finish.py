@@ -65,10 +65,9 @@ def _unread(builder: GraphBuilder) -> set[int]:
     seen_outside, unread = _seen_outside(builder), set()
     for number in reversed(range(len(builder.layers))):
         layer = builder.layers[number]
-        fixed = all(isinstance(c, Wiring) for c in layer.incoming) and not any(
-            u.parameter for u in layer.unit_parameters
-        )
-        if fixed and not readers[number] and number not in seen_outside:
+        weights = [c for c in layer.incoming if isinstance(c, Connection)]
+        parameters = [u for u in layer.unit_parameters if u.parameter]
+        if not (weights or parameters or readers[number] or number in seen_outside):
             unread.add(number)
             readers.subtract(int(c.source) for c in layer.incoming)
     return unread

@@ -14,7 +14,7 @@ from prune_adapters.trace.meeting import meet
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value, Weight
 
-__all__ = ["cat", "in_blocks", "lined_up", "pad", "stack"]
+__all__ = ["broadcast", "cat", "in_blocks", "lined_up", "pad", "stack"]
 
 PADS = """constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
 replication_pad3d _pad_circular _pad_enum"""
@@ -50,6 +50,21 @@ def lined_up(op: Operation) -> Value | tuple[Value, ...]:
     outputs = _same_on_tensors(op, [_ids(op, part).expand(part.shape) for part in _parts(op)])
     listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     return tuple(op.units(compress(ids), shape) for ids, shape in zip(listed, op.shapes, strict=True))
+
+
+@register_rule("aten.broadcast_tensors")
+def broadcast(op: Operation) -> tuple[Value, ...]:
+    """Every tensor at the shape that all share; what was one element is the same unit everywhere."""
+    rank = len(op.shape)
+    results: list[Value] = []
+    for part in _parts(op):
+        if isinstance(part, Tokens):
+            results.append(Tokens(part.name, op.shape))
+        elif isinstance(part, Units):
+            results.append(op.units(part.at_rank(rank).ids))
+        else:
+            results.append(part.at_rank(rank))
+    return tuple(results)
 
 
 @register_rule("aten.block_diag")

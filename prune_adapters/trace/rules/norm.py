@@ -8,11 +8,11 @@ channel everywhere, as the literature does, and must not be used for removal.
 import torch
 
 from prune_adapters.trace.acting import act
-from prune_adapters.trace.meeting import mix
+from prune_adapters.trace.meeting import meet, mix, reduce
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import Constant, Value, Weight
 
-__all__ = ["affine", "batch_norm", "group_norm", "instance_norm", "layer_norm", "normalize"]
+__all__ = ["affine", "batch_norm", "group_norm", "instance_norm", "layer_norm", "normalize", "rms_norm"]
 
 
 def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None = None) -> torch.Tensor:
@@ -47,12 +47,25 @@ def instance_norm(op: Operation) -> Value:
     return op.units(affine(op, op.first.ids, [1], None if op.argument("use_input_stats") else op.value("running_mean")))
 
 
-@register_rule("aten.layer_norm", "aten.native_layer_norm", "aten.rms_norm", "aten._fused_rms_norm")
+@register_rule("aten.layer_norm", "aten.native_layer_norm")
 def layer_norm(op: Operation) -> Value | tuple[Value, ...]:
     """Mixes the normalised dimensions."""
     units = op.first
     dims = list(range(units.ids.dim() - len(op.numbers("normalized_shape")), units.ids.dim()))
     ids = units.ids if op.options.norm == "through" else mix(op.graph, units.ids, dims, op.name)
+    return _first_of(op, affine(op, ids, dims))
+
+
+@register_rule("aten.rms_norm", "aten._fused_rms_norm")
+def rms_norm(op: Operation) -> Value | tuple[Value, ...]:
+    """Divides by the root of the mean of squares, which is never zero: zero stays zero, the rest depends on all."""
+    units = op.first
+    dims = list(range(units.ids.dim() - len(op.numbers("normalized_shape")), units.ids.dim()))
+    ids = units.ids
+    if op.options.norm != "through" and any(ids.shape[d] > 1 for d in dims):
+        mean = reduce(op.graph, ids, dims, op.name + ".statistic")
+        present = act(op.graph, mean, [(Constant(()), "shift")], op.name + ".statistic")
+        ids = meet(op.graph, [ids, present.expand(ids.shape)], op.name, product=True)
     return _first_of(op, affine(op, ids, dims))
 
 
