@@ -241,6 +241,26 @@ def test_a_rule_of_ones_own_teaches_a_new_operator(monkeypatch):
     assert dict(graph.layers) == {"x": 2, "linear": 2}
 
 
+def test_the_skeleton_in_the_error_runs_as_it_is(monkeypatch):
+    monkeypatch.setattr(registry, "_RULES", dict(registry._RULES))
+    with pytest.raises(pa.TraceError) as error:
+        pa.to_graph(Doubling(), torch.zeros(1, 2))
+    exec(str(error.value).split("To start from:")[1], {})
+
+    assert dict(pa.to_graph(Doubling(), torch.zeros(1, 2)).layers) == {"x": 2, "linear": 2}
+
+
+def test_a_rule_that_refuses_gives_way_to_mixing():
+    class Selected(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).as_strided((2, 2), (1, 2))
+
+    graph = pa.to_graph(Selected(2, 2), torch.zeros(2, 2), unknown="mix")
+
+    assert ng.co_accessible(graph).all()
+    assert any("unknown='mix'" in note for note in graph.notes)
+
+
 def test_a_second_rule_for_an_operator_is_refused():
     with pytest.raises(ValueError, match=r"rule for 'aten.relu': registered already"):
         pa.register_rule("aten.relu")(lambda op: op.first)

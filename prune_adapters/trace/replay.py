@@ -11,9 +11,8 @@ from prune_adapters.errors import TraceError
 from prune_adapters.trace.acting import ids_of
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.ids import compress
-from prune_adapters.trace.meeting import reduce, renewed
 from prune_adapters.trace.parameters import without_units
-from prune_adapters.trace.registry import Operation, Options, find_rule, operator_name
+from prune_adapters.trace.registry import Operation, Options, find_rule, operator_name, rule_skeleton
 from prune_adapters.trace.tape import Call, Ref, Tape, write_back
 from prune_adapters.trace.values import ZERO, Constant, Tokens, Units, Value, Weight
 
@@ -70,13 +69,13 @@ def _run(call: Call, values: dict[int, Value], builder: GraphBuilder, options: O
         return without_units(op, tensors)
     entry = find_rule(call.target)
     if entry is None:
-        return _unknown(op, tensors)
+        return _unknown(op)
     try:
         result = entry.rule(op)
     except TraceError:
         if options.unknown != "mix":
             raise
-        return _unknown(op, tensors)
+        return _unknown(op)
     return result if isinstance(result, tuple) else (result,)
 
 
@@ -90,22 +89,16 @@ def _layer_name(call: Call) -> str:
     return f"{call.module}.{short}" if call.module else short
 
 
-def _unknown(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
+def _unknown(op: Operation) -> tuple[Value, ...]:
     """Refuse an operator without a rule, or let every output depend on every input."""
     if op.options.unknown != "mix":
         raise op.error(
             "no rule says how units pass through it",
-            f"write one with register_rule({op.packet!r}), "
-            "or pass unknown='mix' to let every output depend on every input",
+            f"write one with register_rule({op.packet!r}), or pass unknown='mix' to let every output depend on every "
+            f"input. To start from:\n\n{rule_skeleton(op)}",
         )
-    rows = [t.ids.reshape(1, -1) for t in tensors if isinstance(t, Units)]
-    together = reduce(op.graph, torch.cat(rows, dim=1), [1], op.name)
-    unit, layer, _ = renewed(op.graph, together, op.name)
-    op.graph.shift(layer, None, None)
-    for weight in (t for t in tensors if isinstance(t, Weight) and t.name):
-        op.graph.note_role(weight.name, "constant")
     op.graph.notes.append(f"{op.name}: every output is taken to depend on every input (unknown='mix')")
-    return tuple(op.units(unit.reshape([1] * len(shape)), shape) for shape in op.shapes)
+    return op.mixed()
 
 
 def _written_back(call: Call, args: tuple, graph: GraphBuilder) -> Value:

@@ -28,8 +28,9 @@ def loss(op: Operation) -> Value | tuple[Value, ...]:
     if op.argument("reduction") == NO_REDUCTION and all(same) and op.shape:
         ids = meet(op.graph, [part.ids for part in parts], op.name)
     else:
-        alone = [reduce(op.graph, part.ids, range(part.ids.dim()), op.name + ".all").reshape(1) for part in parts]
-        ids = reduce(op.graph, torch.cat(alone), [0], op.name).reshape([1] * len(op.shape))
+        alone = [reduce(op.graph, part.ids, range(part.ids.dim()), op.name).reshape(1) for part in parts]
+        together = alone[0] if len(alone) == 1 else reduce(op.graph, torch.cat(alone), [0], op.name)
+        ids = together.reshape([1] * len(op.shape))
     result = op.units(act(op.graph, ids, [(Constant(()), "shift")], op.name))
     return (result, *(Constant(shape) for shape in op.shapes[1:]))
 

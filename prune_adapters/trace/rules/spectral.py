@@ -18,7 +18,7 @@ MANY_DIMS = """fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_rf
 fft_hfftn fft_ihfftn _fft_c2c _fft_r2c _fft_c2r"""
 DECOMPOSITIONS = """linalg_inv linalg_inv_ex inverse linalg_solve linalg_solve_ex _linalg_solve_ex linalg_det
 _linalg_det linalg_slogdet _linalg_slogdet det logdet slogdet linalg_cholesky linalg_cholesky_ex cholesky linalg_qr
-qr linalg_svd _linalg_svd svd linalg_svdvals linalg_eigh _linalg_eigh linalg_eigvalsh linalg_eig linalg_eigvals
+qr linalg_eigh _linalg_eigh linalg_eigvalsh linalg_eig linalg_eigvals
 linalg_pinv pinverse linalg_lstsq linalg_matrix_exp matrix_exp linalg_matrix_power matrix_power linalg_lu
 linalg_lu_factor linalg_solve_triangular triangular_solve cholesky_solve linalg_householder_product linalg_matrix_norm
 linalg_cond linalg_matrix_rank nuclear_norm"""
