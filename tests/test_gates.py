@@ -143,12 +143,7 @@ def test_an_element_matters_iff_moving_it_moves_the_output(name):
             weight[element] = kept
 
             assert moved <= bool(found[parameter].view(-1)[element]), (parameter, element)
-            assert moved or not found[parameter].view(-1)[element] or tiny(name), (parameter, element)
-
-
-def tiny(name: str) -> bool:
-    """Whether an effect may be lost in rounding: of a product of three small factors on a sum."""
-    return name in ("attention", "squeeze_plain")
+            assert moved or not found[parameter].view(-1)[element], (parameter, element)
 
 
 def uneven(tensor: Tensor) -> Tensor:
@@ -176,7 +171,7 @@ def test_what_the_gate_lets_through_has_the_class_that_biases_show(name):
 )
 def test_attention_without_one_of_its_parts(removed, dead):
     """Without queries all scores are alike: keys are dead, values still flow. Without values nothing does."""
-    model, inputs, graph = built("attention")
+    _, _, graph = built("attention")
     masks = {f"{removed}.weight": torch.zeros(3, 4, dtype=torch.bool)}
     found = pa.to_masks(ng.drop_dead(masked(graph, masks)))
 
