@@ -161,7 +161,7 @@ class Operation:
     def units(self, ids: torch.Tensor, shape: Sequence[int] | None = None) -> Units | Constant:
         """Return the output with these ids (of the output's rank), at the output's shape."""
         shape = tuple(self.shape if shape is None else shape)
-        if bool((ids == ZERO).all()):
+        if ids.numel() and bool((ids == ZERO).all()):
             return Constant(shape, lambda: torch.zeros(shape))
         if ids.numel() and bool((ids < 0).all()):
             return Constant(shape)

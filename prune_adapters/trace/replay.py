@@ -108,7 +108,7 @@ def _written_back(call: Call, args: tuple, graph: GraphBuilder) -> Value:
     ids = ids_of(graph, base, "assigned").expand(shape).clone()
     part = view.target(ids, *view.args[1:], **view.kwargs)
     part.copy_(ids_of(graph, changed, "assigned").expand(changed.shape))
-    if bool((ids == ZERO).all()):
+    if ids.numel() and bool((ids == ZERO).all()):
         return Constant(shape, lambda: torch.zeros(shape))
     if bool((ids < 0).all()):
         return Constant(shape)
