@@ -4,7 +4,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["mobilenet_v2", "resnet18", "resnet20", "resnet50", "vgg16", "vit_b"]
+__all__ = [
+    "VisionTransformer",
+    "lenet_5",
+    "lenet_300_100",
+    "mobilenet_v2",
+    "resnet18",
+    "resnet20",
+    "resnet50",
+    "vgg16",
+    "vit_b",
+]
+
+
+def lenet_300_100() -> nn.Sequential:
+    """Return the fully connected network for 28 x 28 digits (0.27 M parameters)."""
+    hidden = [nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU()]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(100, 10))
+
+
+def lenet_5() -> nn.Sequential:
+    """Return the convolutional network for 28 x 28 digits (0.43 M parameters)."""
+    features = [nn.Conv2d(1, 20, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*features, nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10))
 
 
 def conv(inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> nn.Sequential:

@@ -20,6 +20,7 @@ from netgraph.convert import (
 from netgraph.errors import GraphFileError, GraphStructureError, NetGraphError, WeightValueError
 from netgraph.graph import NetGraph
 from netgraph.incremental import IncrementalReach
+from netgraph.node_graph import NodeGraph
 from netgraph.plot import plot_connection, plot_network, plot_profile, plot_unit_classes, plot_weights
 from netgraph.reach import (
     Sweep,
@@ -59,6 +60,7 @@ __all__ = [
     "IncrementalReach",
     "NetGraph",
     "NetGraphError",
+    "NodeGraph",
     "ParameterInfo",
     "Repair",
     "SizeRow",

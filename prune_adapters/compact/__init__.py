@@ -2,6 +2,7 @@
 
 from prune_adapters.compact.border import ConstantConv1d, ConstantConv2d, ConstantConv3d
 from prune_adapters.compact.compact import compact, compact_report
+from prune_adapters.compact.counted import CountedGroupNorm, CountedLayerNorm, CountedRMSNorm
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
 
 __all__ = [
@@ -9,6 +10,9 @@ __all__ = [
     "ConstantConv1d",
     "ConstantConv2d",
     "ConstantConv3d",
+    "CountedGroupNorm",
+    "CountedLayerNorm",
+    "CountedRMSNorm",
     "KeptChannels",
     "LayerChange",
     "compact",

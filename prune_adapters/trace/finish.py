@@ -11,8 +11,9 @@ import numpy as np
 
 from netgraph import Connection, NetGraph, Wiring
 from prune_adapters.trace.builder import GraphBuilder, LayerDraft
+from prune_adapters.trace.values import PRESENT
 
-__all__ = ["finish"]
+__all__ = ["final_units", "finish"]
 
 
 def finish(builder: GraphBuilder) -> NetGraph:
@@ -26,11 +27,8 @@ def finish(builder: GraphBuilder) -> NetGraph:
     -------
     NetGraph
     """
-    unread = _unread(builder)
-    merged_into = _mergers(builder, unread)
-    kept = [number for number in range(len(builder.layers)) if number not in merged_into and number not in unread]
+    kept, home = _places(builder, _unread(builder))
     names = {number: builder.layers[number].name for number in kept}
-    home = {number: _home(number, merged_into) for number in range(len(builder.layers))}
     layers = {names[number]: builder.layers[number].size for number in kept}
     connections = [
         replace(c, source=names[home[int(c.source)]], target=names[number])
@@ -51,6 +49,13 @@ def finish(builder: GraphBuilder) -> NetGraph:
         buffers=builder.buffers,
         notes=tuple(builder.notes),
     )
+
+
+def _places(builder: GraphBuilder, unread: set[int]) -> tuple[list[int], dict[int, int]]:
+    """Return the layers that stay, and for each layer the one that it becomes part of."""
+    merged_into = _mergers(builder, unread)
+    kept = [number for number in range(len(builder.layers)) if number not in merged_into and number not in unread]
+    return kept, {number: _home(number, merged_into) for number in range(len(builder.layers))}
 
 
 def _seen_outside(builder: GraphBuilder) -> set[int]:
@@ -103,10 +108,31 @@ def _home(number: int, merged_into: dict[int, int]) -> int:
     return number
 
 
+def final_units(builder: GraphBuilder, ids: np.ndarray) -> np.ndarray:
+    """Return the ids that units have in the finished graph; those below 0 (constants) stay what they are.
+
+    A unit that nothing reads is not in the graph; it is `PRESENT`, something of which nothing is known.
+
+    Parameters
+    ----------
+    builder : GraphBuilder
+    ids : ndarray of int64, any shape
+        Ids as they are while tracing.
+    """
+    unread = _unread(builder)
+    kept, home = _places(builder, unread)
+    owner = np.searchsorted(builder.starts(), np.maximum(ids, 0), side="right") - 1
+    known = np.where(np.isin(owner, list(unread)), PRESENT, ids)
+    return np.where(known < 0, known, _renumbered(builder, np.maximum(known, 0), home, kept))
+
+
 def _units_of(builder: GraphBuilder, ids: list[np.ndarray], home: dict[int, int], kept: list[int]) -> np.ndarray:
     """Return the final ids of units, sorted."""
     units = np.unique(np.concatenate([np.zeros(0, np.int64), *ids]))
-    units = units[units >= 0]
+    return np.unique(_renumbered(builder, units[units >= 0], home, kept))
+
+
+def _renumbered(builder: GraphBuilder, units: np.ndarray, home: dict[int, int], kept: list[int]) -> np.ndarray:
     starts, new_starts = builder.starts(), {}
     position = 0
     for number in kept:
@@ -114,7 +140,7 @@ def _units_of(builder: GraphBuilder, ids: list[np.ndarray], home: dict[int, int]
         position += builder.layers[number].size
     owner = np.searchsorted(starts, units, side="right") - 1
     shift = np.array([new_starts.get(home[n], 0) for n in range(len(builder.layers))], dtype=np.int64)
-    return np.unique(units - starts[owner] + shift[owner])
+    return units - starts[owner] + shift[owner]
 
 
 def _unit_parameters(builder: GraphBuilder, home: dict[int, int], names: dict[int, str]) -> tuple:

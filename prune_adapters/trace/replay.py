@@ -19,8 +19,8 @@ from prune_adapters.trace.values import ZERO, Constant, Tokens, Units, Value, We
 __all__ = ["replay"]
 
 
-def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options: Options) -> None:
-    """Run the rules over a tape.
+def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options: Options) -> dict[int, Value]:
+    """Run the rules over a tape; return the value of every tensor by its number.
 
     Parameters
     ----------
@@ -46,6 +46,7 @@ def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options:
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})
     found = [values.get(ref.number) for ref in tape.outputs]
     builder.outputs = [value.ids for value in found if isinstance(value, Units)]
+    return values
 
 
 def _itself(tensor: torch.Tensor) -> torch.Tensor:
