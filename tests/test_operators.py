@@ -137,6 +137,7 @@ SCATTERS: dict[str, Pair] = {
     "select_scatter": lambda a, b: torch.select_scatter(a, b[:, 0], 1, 4),
     "diagonal_scatter": lambda a, b: torch.diagonal_scatter(a[:, :2].repeat(1, 1), b[:, 0]),
     "new_zeros": lambda a, b: torch.cat([a, a.new_zeros(2, 2), b[:, :1]], 1),
+    "fill": lambda a, b: torch.cat([torch.fill(a, b[0, 1]), b], 1),
     "slice_assignment": lambda a, b: _assigned(a, b),
 }
 ALONG: dict[str, Pair] = {

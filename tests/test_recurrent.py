@@ -12,7 +12,7 @@ import netgraph as ng
 import prune_adapters as pa
 from agreement import check_against_gradients, masked
 from networks import edge_names
-from networks.recurrent import CellLoop, GivenStates, LearnedStart, PackedTagger, Tagger
+from networks.recurrent import CellLoop, GivenStates, LearnedStart, PackedTagger, Tagger, WrittenOut
 from oracle import CONSTANT, LIVE, ZERO, random_masks, true_gradients, value_classes
 
 SEQUENCE = torch.ones(2, 14, 4)
@@ -35,6 +35,8 @@ CELLS = {
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], object]] = {
     **{name: (build, SEQUENCE) for name, build in LAYERS.items()},
     **{name: (build, SEQUENCE[:, :6]) for name, build in CELLS.items()},
+    "written_out": (WrittenOut, SEQUENCE[:, :6]),
+    "written_out_no_bias": (lambda: WrittenOut(bias=False), SEQUENCE[:, :6]),
     "given_states": (GivenStates, (SEQUENCE, torch.ones(2, 3))),
     "learned_start": (LearnedStart, SEQUENCE),
     "packed": (PackedTagger, SEQUENCE.transpose(0, 1)),

@@ -261,6 +261,32 @@ def test_a_rule_that_refuses_gives_way_to_mixing():
     assert any("unknown='mix'" in note for note in graph.notes)
 
 
+@pytest.mark.parametrize(
+    ("factor", "dead"),
+    [
+        (lambda x: torch.tensor([1.0, 0.0]), [1]),
+        (lambda x: torch.zeros(2), [0, 1]),
+        (lambda x: x.new_zeros(2), [0, 1]),
+        (lambda x: torch.bernoulli(torch.full((2,), 1e-9)), []),
+        (lambda x: torch.empty(2), []),
+    ],
+    ids=["mask", "zeros", "zeros_like_it", "random", "unwritten"],
+)
+def test_a_fixed_factor_of_zero_closes_its_unit_and_a_random_one_does_not(factor, dead):
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.out = nn.Linear(3, 2, bias=False), nn.Linear(2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.first(x) * factor(x))
+
+    graph = pa.to_graph(Scaled(), torch.zeros(1, 3))
+    found = pa.to_masks(ng.drop_dead(graph))["first.weight"]
+
+    assert [row for row in range(2) if not found[row].any()] == dead
+
+
 def test_a_second_rule_for_an_operator_is_refused():
     with pytest.raises(ValueError, match=r"rule for 'aten.relu': registered already"):
         pa.register_rule("aten.relu")(lambda op: op.first)

@@ -50,17 +50,15 @@ def held(graph: GraphBuilder, weight: Weight, name: str) -> torch.Tensor:
 
 
 def ids_of(graph: GraphBuilder, value: Value, name: str) -> torch.Tensor:
-    """Return the ids of any value: constants are `PRESENT`, or `ZERO` where they are known to be 0."""
+    """Return the ids of any value: a constant is `PRESENT`, or `ZERO` if all of it is known to be 0."""
     if isinstance(value, Units):
         return value.ids
     if isinstance(value, Weight):
         return held(graph, value, name)
     for source in value.sources:
         graph.note_role(source, "constant")
-    known = value.known() if isinstance(value, Constant) else None
-    if known is None or known.is_meta or not known.numel():
-        return torch.full([1] * len(value.shape), PRESENT)
-    return compress(torch.where(known.cpu() != 0, PRESENT, ZERO))
+    is_zero = isinstance(value, Constant) and value.is_zero
+    return torch.full([1] * len(value.shape), ZERO if is_zero else PRESENT)
 
 
 def _matters(graph: GraphBuilder, other: Constant, role: str, ids: torch.Tensor) -> bool:

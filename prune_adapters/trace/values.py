@@ -122,6 +122,12 @@ class Weight:
         steps = () if index is not None else (0,) * len(lead) + self.strides
         return Weight(lead + self.shape, self.name, self.offset, steps, index, self.names)
 
+    def stretched(self, shape: tuple[int, ...]) -> "Weight":
+        """Return the same elements repeated to a larger shape."""
+        if self.index is not None:
+            return Weight(shape, None, index=np.broadcast_to(self.index, shape), names=self.names)
+        return Weight(shape, self.name, self.offset, self.viewed().expand(shape).stride())
+
     def chunk(self, position: int, count: int) -> "Weight":
         """Return one of `count` equal parts along the first axis."""
         size = self.shape[0] // count
@@ -173,7 +179,12 @@ class Constant:
 
     def reshaped(self, shape: Sequence[int]) -> "Constant":
         """Return the same elements in another shape."""
-        return Constant(tuple(shape), None, self.sources, self.buffer)
+
+        def compute() -> torch.Tensor | None:
+            found = self.value()
+            return None if found is None else found.reshape(tuple(shape))
+
+        return Constant(tuple(shape), compute if self.compute else None, self.sources, self.buffer)
 
     def value(self) -> torch.Tensor | None:
         """Return the value, or None where it cannot be known."""

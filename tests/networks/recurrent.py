@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-__all__ = ["CellLoop", "GivenStates", "LearnedStart", "PackedTagger", "Tagger"]
+__all__ = ["CellLoop", "GivenStates", "LearnedStart", "PackedTagger", "Tagger", "WrittenOut"]
 
 
 class Tagger(nn.Module):
@@ -83,3 +83,19 @@ class PackedTagger(nn.Module):
         packed = pack_padded_sequence(self.first(x), list(self.lengths))
         hidden, _ = pad_packed_sequence(self.recurrent(packed)[0])
         return self.out(hidden.mean(0))
+
+
+class WrittenOut(nn.Module):
+    """A recurrent network in plain Python: the state starts as zeros and is stored in a tensor step by step."""
+
+    def __init__(self, *, bias: bool = True) -> None:
+        super().__init__()
+        self.inner, self.back = nn.Linear(4, 5, bias=bias), nn.Linear(5, 5, bias=bias)
+        self.out = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, seen = x.new_zeros(x.shape[0], 5), torch.zeros(x.shape[0], x.shape[1], 5, dtype=x.dtype)
+        for time in range(x.shape[1]):
+            state = torch.tanh(self.inner(x[:, time]) + self.back(state))
+            seen[:, time] = state
+        return self.out(seen.mean(1))

@@ -17,6 +17,7 @@ __all__ = [
     "clamp",
     "constants",
     "copied",
+    "filled",
     "keeps_zero",
     "lifts_zero",
     "masked_fill",
@@ -46,7 +47,7 @@ SUMS = """add sub rsub subtract maximum minimum fmax fmin atan2 arctan2 hypot ne
 logical_xor bitwise_and bitwise_or bitwise_xor __and__ __or__ __xor__ complex"""
 
 ZEROS = "zero zeros_like new_zeros"
-SHAPES_ONLY = """fill ones_like full_like empty_like rand_like randn_like randint_like new_ones new_full new_empty
+SHAPES_ONLY = """ones_like full_like empty_like rand_like randn_like randint_like new_ones new_full new_empty
 new_empty_strided new_tensor"""
 
 
@@ -182,6 +183,15 @@ def copied(op: Operation) -> Value:
     if isinstance(source, Units):
         return op.units(source.at_rank(len(op.shape)).ids)
     return Constant(op.shape, sources=source.sources if isinstance(source, Value) else ())
+
+
+@register_rule("aten.fill")
+def filled(op: Operation) -> Value:
+    """One value everywhere."""
+    value = op.args[1]
+    if isinstance(value, (Units, Weight)):
+        return op.units(_ids_at(op, value, len(op.shape)))
+    return Constant(op.shape, (lambda: torch.zeros(op.shape)) if _is_zero(value) else None)
 
 
 @register_rule(*(f"aten.{name}" for name in ZEROS.split()))

@@ -18,7 +18,7 @@ __all__ = ["add_product", "between", "gated", "meet_factors", "modified", "produ
 def meet_factors(op: Operation, factors: list[object]) -> Value:
     """Return the product of units, parameters, constants and numbers."""
     if any(isinstance(f, (int, float)) and f == 0 for f in factors):
-        return Constant(op.shape)
+        return Constant(op.shape, lambda: torch.zeros(op.shape))
     rank = len(op.shape)
     factors = [as_units(op, f) if isinstance(f, Tokens) else f for f in factors]
     ids = meet(op.graph, [f.at_rank(rank).ids for f in factors if isinstance(f, Units)], op.name, product=True)

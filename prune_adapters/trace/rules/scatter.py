@@ -133,6 +133,8 @@ def filled_at(op: Operation) -> Value:
     """A number at fixed positions."""
     dim, index, number = op.number("dim") % len(op.shape), op.args[2], op.args[3]
     base = op.first
+    if isinstance(number, (Units, Tokens)):
+        raise op.error("its value depends on the input", "use torch.where")
     fill = PRESENT if isinstance(number, Value) or number else ZERO
     if not isinstance(index, Constant):
         return _anywhere(op, [base, Units(torch.full_like(base.ids[:1], fill), base.shape)], [dim], [index])
