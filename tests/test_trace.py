@@ -287,6 +287,24 @@ def test_a_fixed_factor_of_zero_closes_its_unit_and_a_random_one_does_not(factor
     assert [row for row in range(2) if not found[row].any()] == dead
 
 
+def test_a_buffer_counts_as_present_whatever_its_value():
+    class Stored(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 2, bias=False)
+            self.register_buffer("scale", torch.tensor([1.0, 0.0]))
+            self.register_buffer("table", torch.zeros(4, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * self.scale.float() + self.table[:1]
+
+    nothing = {"weight": torch.zeros(2, 3, dtype=torch.bool)}
+    graph = pa.to_graph(Stored(), torch.zeros(1, 3))
+    empty = pa.to_graph(Stored(), torch.zeros(1, 3), masks=nothing)
+
+    assert ng.co_accessible(graph)[3:5].all()
+    assert ng.unit_classes(empty)[-2:].tolist() == [1, 1]
+
+
 def test_a_second_rule_for_an_operator_is_refused():
     with pytest.raises(ValueError, match=r"rule for 'aten.relu': registered already"):
         pa.register_rule("aten.relu")(lambda op: op.first)

@@ -65,7 +65,9 @@ def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
 
         return compute
 
-    return tuple(Constant(shape, nth(i), tuple(sources)) for i, shape in enumerate(op.shapes))
+    is_stored = any(isinstance(t, Constant) and (t.buffer or t.is_stored) for t in tensors)
+    shapes = enumerate(op.shapes)
+    return tuple(Constant(shape, nth(i), tuple(sources), is_stored=is_stored) for i, shape in shapes)
 
 
 def _times_zero(op: Operation, tensors: list[Value]) -> Value | None:

@@ -166,12 +166,15 @@ class Constant:
         Parameters that it was computed from.
     buffer : str or None
         The buffer that it is, as it is stored.
+    is_stored : bool
+        Whether it was computed from a buffer.
     """
 
     shape: tuple[int, ...]
     compute: Callable[[], torch.Tensor | None] | None = None
     sources: tuple[str, ...] = ()
     buffer: str | None = None
+    is_stored: bool = False
 
     def at_rank(self, rank: int) -> "Constant":
         """Return the same elements with leading dimensions of size 1, up to `rank` dimensions."""
@@ -184,7 +187,7 @@ class Constant:
             found = self.value()
             return None if found is None else found.reshape(tuple(shape))
 
-        return Constant(tuple(shape), compute if self.compute else None, self.sources, self.buffer)
+        return Constant(tuple(shape), compute if self.compute else None, self.sources, self.buffer, self.is_stored)
 
     def value(self) -> torch.Tensor | None:
         """Return the value, or None where it cannot be known."""
@@ -192,7 +195,7 @@ class Constant:
 
     def known(self) -> torch.Tensor | None:
         """Return the value if no parameter or buffer has a part in it: those count as present whatever they are."""
-        return None if self.sources or self.buffer else self.value()
+        return None if self.sources or self.buffer or self.is_stored else self.value()
 
     @property
     def is_zero(self) -> bool:
