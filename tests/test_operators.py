@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import prune_adapters as pa
 from agreement import check_against_gradients
+from prune_adapters.trace.rules.elementwise import KEEPS_ZERO, LIFTS_ZERO, SUMS
 
 TRIM = ("trim", "drop_dead")
 LIFTED = ("drop_dead",)
@@ -45,7 +46,7 @@ def fixed(*numbers: int) -> Tensor:
     return torch.tensor(numbers)
 
 
-SUMS: dict[str, Pair] = {
+MET: dict[str, Pair] = {
     "lerp": lambda a, b: torch.lerp(a, b, 0.3),
     "lerp_tensor": lambda a, b: torch.lerp(a, a.flip(1), b),
     "where": lambda a, b: torch.where(torch.tensor([True, False, True, False, True, True]), a, b * 2),
@@ -205,7 +206,7 @@ QUESTIONS = {
     **dict.fromkeys(LIFTS, LIFTED),
     **dict.fromkeys(["renorm", "inverse", "det", "cosine", "clamp_tensor", "view_as_complex"], LIFTED),
 }
-PLAIN = {**SUMS, **PRODUCTS, **LIFTS, **MOVES, **SCATTERS, **ALONG, **IMAGES}
+PLAIN = {**MET, **PRODUCTS, **LIFTS, **MOVES, **SCATTERS, **ALONG, **IMAGES}
 WIDER = {name: why for name, (_, why) in CHOSEN.items()}
 OPERATORS = {**PLAIN, **{name: pair for name, (pair, _) in CHOSEN.items()}}
 
@@ -257,3 +258,44 @@ def test_kept_elements_are_those_with_a_gradient(name):
             questions=QUESTIONS.get(name, TRIM) if name in PLAIN else LIFTED,
             wider=name in WIDER,
         )
+
+
+def aten(name: str) -> object:
+    return getattr(torch.ops.aten, name)
+
+
+def test_every_operator_with_a_rule_exists():
+    """A misspelt name would never be found out: its operator is refused as unknown."""
+    names = [name.removeprefix("aten.") for name in pa.known_operators() if name.startswith("aten.")]
+
+    assert [name for name in names if not hasattr(torch.ops.aten, name)] == []
+
+
+ARGUMENTS = {
+    **dict.fromkeys(["dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout"], (0.5, False)),
+    "native_dropout": (0.5, False),
+    "fake_quantize_per_tensor_affine": (0.1, 3, 0, 15),
+    **dict.fromkeys(["gt", "lt", "greater", "less", "ne", "not_equal"], (-0.5,)),
+    **dict.fromkeys(["ge", "le", "eq", "greater_equal", "less_equal"], (0.0,)),
+    "bucketize": (torch.tensor([-1.0, 1.0]),),
+    **dict.fromkeys(["logaddexp", "logaddexp2", "isclose"], (torch.zeros(3),)),
+}
+OTHERWISE = {"_conj", "bitwise_not", "mvlgamma", "polygamma", "rrelu_with_noise"}
+"""Not for real numbers, or with the number of the function first."""
+NEVER = {"lt", "less"}
+"""Comparisons that are false for this zero; for another number they are true."""
+
+
+@pytest.mark.parametrize("name", sorted({*KEEPS_ZERO.split(), *LIFTS_ZERO.split()} - OTHERWISE - NEVER))
+def test_functions_of_zero_are_what_the_lists_say(name):
+    result = aten(name)(torch.zeros(3), *ARGUMENTS.get(name, ()))
+    value = result[0] if isinstance(result, tuple) else result
+
+    assert bool((value == 0).all()) == (name in KEEPS_ZERO.split())
+
+
+@pytest.mark.parametrize("name", SUMS.split())
+def test_sums_of_zeros_are_zero(name):
+    dtype = torch.int64 if name.startswith(("bitwise", "__")) else torch.float32
+
+    assert not aten(name)(torch.zeros(3, dtype=dtype), torch.zeros(3, dtype=dtype)).any()

@@ -190,7 +190,7 @@ def reduced(step: Step) -> Results:
     return step.results(value.numbers, dim, value.uniform & kept)
 
 
-@rule("softmax _softmax _safe_softmax log_softmax _log_softmax softmin cumsum cumprod normalize")
+@rule("softmax _softmax _safe_softmax log_softmax _log_softmax cumsum cumprod")
 def along(step: Step) -> Results:
     """Along positions every channel goes its own way; along the channels all are needed."""
     value = step.args[0]

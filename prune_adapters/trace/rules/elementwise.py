@@ -30,25 +30,24 @@ __all__ = [
     "zeros",
 ]
 
-KEEPS_ZERO = """relu relu6 gelu silu mish tanh hardswish leaky_relu rrelu elu selu celu abs absolute neg negative sign
-sgn sqrt square sin tan asin arcsin atan arctan sinh asinh erf erfinv expm1 log1p hardshrink softshrink tanhshrink
-softsign floor ceil round trunc frac nan_to_num dropout native_dropout feature_dropout alpha_dropout
+KEEPS_ZERO = """isnan isinf isposinf isneginf relu relu6 gelu silu mish tanh hardswish leaky_relu rrelu elu selu celu
+abs absolute neg negative sign sgn sqrt square sin tan asin arcsin atan arctan sinh asinh erf erfinv expm1 log1p
+hardshrink softshrink floor ceil round trunc frac nan_to_num dropout native_dropout feature_dropout alpha_dropout
 feature_alpha_dropout rrelu_with_noise deg2rad rad2deg fix signbit special_entr special_i1 special_i1e special_expm1
-special_log1p special_erf special_round bernoulli angle conj _conj conj_physical _conj_physical resolve_conj resolve_neg
-fake_quantize_per_tensor_affine"""
+special_log1p special_erf special_round bernoulli angle conj _conj conj_physical _conj_physical resolve_conj
+resolve_neg fake_quantize_per_tensor_affine"""
 
 LIFTS_ZERO = """sigmoid hardsigmoid exp exp2 cos cosh acos softplus log_sigmoid log log2 log10 rsqrt reciprocal erfc
-logit digamma lgamma gt lt ge le eq ne logical_not isnan isinf isfinite bitwise_not special_expit log_sigmoid_forward
-isclose sinc special_sinc i0 special_i0 special_i0e special_erfc special_erfcx special_ndtr special_log_ndtr
-special_logit mvlgamma polygamma logaddexp logaddexp2 bucketize isreal isposinf isneginf greater less greater_equal
-less_equal not_equal"""
+logit digamma lgamma gt lt ge le eq ne logical_not isfinite bitwise_not special_expit log_sigmoid_forward isclose sinc
+special_sinc i0 special_i0 special_i0e special_erfc special_erfcx special_ndtr special_log_ndtr special_logit mvlgamma
+polygamma logaddexp logaddexp2 bucketize isreal greater less greater_equal less_equal not_equal"""
 
 SUMS = """add sub rsub subtract maximum minimum fmax fmin atan2 arctan2 hypot nextafter logical_and logical_or
 logical_xor bitwise_and bitwise_or bitwise_xor __and__ __or__ __xor__ complex"""
 
 ZEROS = "zero zeros_like new_zeros"
 SHAPES_ONLY = """ones_like full_like empty_like rand_like randn_like randint_like new_ones new_full new_empty
-new_empty_strided new_tensor"""
+new_empty_strided"""
 
 
 def shifted(op: Operation, ids: torch.Tensor) -> Value:

@@ -13,7 +13,7 @@ __all__ = ["loss"]
 LOSSES = """mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div
 nll_loss nll_loss2d nll_loss_nd nll_loss_forward nll_loss2d_forward cross_entropy_loss cosine_embedding_loss
 hinge_embedding_loss margin_ranking_loss multi_margin_loss multilabel_margin_loss multilabel_margin_loss_forward
-soft_margin_loss poisson_nll_loss triplet_margin_loss ctc_loss _ctc_loss linear_cross_entropy_loss"""
+soft_margin_loss poisson_nll_loss triplet_margin_loss ctc_loss _ctc_loss"""
 
 NO_REDUCTION = 0
 """The value of the argument `reduction` that leaves one loss for each element."""

@@ -12,7 +12,7 @@ from prune_adapters.trace.meeting import meet, mix, reduce
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import Constant, Value, Weight
 
-__all__ = ["affine", "batch_norm", "group_norm", "instance_norm", "layer_norm", "normalize", "rms_norm"]
+__all__ = ["affine", "batch_norm", "group_norm", "instance_norm", "layer_norm", "renormed", "rms_norm"]
 
 
 def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None = None) -> torch.Tensor:
@@ -88,7 +88,7 @@ def _first_of(op: Operation, ids: torch.Tensor) -> Value | tuple[Value, ...]:
     return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
 
 
-@register_rule("aten.normalize", "aten.renorm")
-def normalize(op: Operation) -> Value:
+@register_rule("aten.renorm")
+def renormed(op: Operation) -> Value:
     """Divided by a norm over one dimension: never zero where the unit is not."""
     return op.units(mix(op.graph, op.first.ids, [op.dim()], op.name))

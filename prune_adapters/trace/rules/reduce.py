@@ -18,7 +18,7 @@ __all__ = ["area", "difference", "pool", "reduction", "resample", "running", "so
 POOLS = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
 adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d _adaptive_avg_pool2d
 _adaptive_avg_pool3d max_pool2d_with_indices max_pool3d_with_indices max_pool1d_with_indices mkldnn_max_pool2d
-lp_pool1d lp_pool2d lp_pool3d fractional_max_pool2d fractional_max_pool3d"""
+fractional_max_pool2d fractional_max_pool3d"""
 
 RESAMPLERS = """upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d
 upsample_trilinear3d upsample_bicubic2d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d
@@ -101,7 +101,7 @@ def area(op: Operation) -> Value:
 
 
 @register_rule("aten.softmax", "aten._softmax", "aten._safe_softmax", "aten.log_softmax", "aten._log_softmax")
-@register_rule("aten.softmin", "aten.special_softmax", "aten.special_log_softmax")
+@register_rule("aten.special_softmax", "aten.special_log_softmax")
 def softmax(op: Operation) -> Value:
     """Every output depends on every input along the dimension; softmax of zeros is a constant."""
     ids = mix(op.graph, op.first.ids, [op.dim()], op.name)

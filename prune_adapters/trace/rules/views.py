@@ -15,9 +15,9 @@ VIEWS = """permute transpose t numpy_T mT adjoint flatten unflatten squeeze unsq
 split split_with_sizes chunk tensor_split hsplit vsplit repeat tile movedim moveaxis swapaxes swapdims pixel_shuffle
 pixel_unshuffle channel_shuffle unfold diagonal rot90 select_copy slice_copy unsafe_split
 unsafe_chunk fliplr flipud dsplit native_channel_shuffle unfold_copy diagonal_copy permute_copy transpose_copy t_copy
-expand_copy squeeze_copy unsqueeze_copy ravel narrow_copy split_copy unbind_copy linalg_diagonal matrix_H mH H"""
+expand_copy squeeze_copy unsqueeze_copy ravel narrow_copy split_copy unbind_copy linalg_diagonal matrix_H mH"""
 
-COPIES = "clone contiguous alias detach lift_fresh_copy positive to _to_copy type_as float double half"
+COPIES = "clone contiguous alias detach lift_fresh_copy positive to _to_copy type_as"
 
 
 def moves(*operators: str) -> Callable[[Move], Move]:
