@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 import netgraph as ng
 from prune_adapters.apply import remove_masks
+from prune_adapters.compact.attached import attach, taken_down
 from prune_adapters.compact.constants import measured_constants, run
 from prune_adapters.compact.decide import Decision, decide
 from prune_adapters.compact.facts import facts_of, facts_of_norms, idle_outputs, norm_inputs
@@ -111,6 +112,9 @@ def compact(
         _check_outputs(masked, result, args, kwargs)
         if decision.gone.any():
             check_same_calls(tape, capture(result, example_inputs), decision)
+    left = {layer.path: (layer.inputs, layer.outputs) for layer in decision.recorder.layers}
+    kept = {path: (~decision.gone[inputs], ~decision.gone[outputs]) for path, (inputs, outputs) in left.items()}
+    attach(result, taken_down(masked, result, kept))
     _reports[result] = _report(bare, result, decision, facts, idle_outputs(sound))
     return result
 
