@@ -167,6 +167,9 @@ IMAGES: dict[str, Pair] = {
         F.grid_sample(image(a), b[:, None, None, :2].expand(-1, 3, 3, -1), align_corners=False)
     ),
     "affine_grid": lambda a, b: _transformed(a, b),
+    "avg_pool_over_units": lambda a, b: F.avg_pool1d(a[:, None], 3, 2, padding=1)[:, 0] * b[:, :3],
+    "pool_with_ceil": lambda a, b: F.avg_pool1d(a[:, None], 4, 3, ceil_mode=True)[:, 0] * b[:, :2],
+    "pool_over_rows": lambda a, b: F.avg_pool2d(a.reshape(-1, 1, 2, 3), (1, 2), 1)[:, 0].flatten(1) * b[:, :4],
     "upsample": lambda a, b: pooled(F.interpolate(image(a), scale_factor=2, mode="bicubic")) * b,
     "upsample_linear": lambda a, b: F.interpolate(signal(a).mT, scale_factor=2, mode="linear").mean(-1) * b,
     "circular_pad": lambda a, b: pooled(F.pad(image(a), (1, 1, 1, 1), "circular")) * b,
@@ -187,6 +190,7 @@ CHOSEN: dict[str, tuple[Pair, str]] = {
     "logical": (lambda a, b: ((a > 0) & (b > 0)).to(a) + a, NO_GRADIENT),
     "median": (lambda a, b: a.median(1)[0][:, None] * b, CHOICE),
     "maximum": (torch.maximum, CHOICE),
+    "max_pool": (lambda a, b: F.max_pool1d(a[:, None], 2, 1, dilation=2)[:, 0] + b[:, :4], CHOICE),
     "minimum": (torch.minimum, CHOICE),
     "fmax": (torch.fmax, CHOICE),
     "fmin": (torch.fmin, CHOICE),

@@ -37,9 +37,36 @@ def _positions(op: Operation) -> range:
 
 @register_rule(*(f"aten.{name}" for name in POOLS.split()))
 def pool(op: Operation) -> Value | tuple[Value, ...]:
-    """Over positions: the channel goes on."""
-    result = op.units(reduce(op.graph, op.first.ids, _positions(op), op.name))
+    """Over positions: the channel goes on. Where units differ along a pooled dimension they meet window by window."""
+    slides = op.packet.removeprefix("aten.").startswith(("avg_pool", "max_pool", "mkldnn_max_pool"))
+    ids = _by_windows(op, op.first.ids) if slides else op.first.ids
+    rest = [d for d in _positions(op) if ids.shape[d] not in (1, op.shape[d])]
+    result = op.units(reduce(op.graph, ids, rest, op.name) if rest else ids)
     return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
+
+
+def _by_windows(op: Operation, ids: torch.Tensor) -> torch.Tensor:
+    """Return the ids with the units of each window of a pooling kernel met in one."""
+    for place, dim in enumerate(_positions(op)):
+        if ids.shape[dim] == 1:
+            continue
+        size, step, border, spread = (
+            _nth(op, name, place) for name in ("kernel_size", "stride", "padding", "dilation")
+        )
+        span = spread * (size - 1) + 1
+        after = (op.shape[dim] - 1) * step + span - border - ids.shape[dim]
+        widths = [0] * (2 * (ids.dim() - 1 - dim)) + [border, max(after, 0)]
+        windows = torch.constant_pad_nd(ids, widths, ZERO).unfold(dim, span, step)[..., ::spread]
+        ids = reduce(op.graph, windows.narrow(dim, 0, op.shape[dim]), [-1], op.name, keepdim=False)
+    return ids
+
+
+def _nth(op: Operation, name: str, place: int) -> int:
+    """Return a pooling parameter along one dimension; a missing stride is the kernel's size."""
+    numbers = op.numbers(name)
+    if not numbers:
+        return _nth(op, "kernel_size", place) if name == "stride" else int(name == "dilation")
+    return int(numbers[place % len(numbers)])
 
 
 @register_rule(*(f"aten.{name}" for name in RESAMPLERS.split()))
