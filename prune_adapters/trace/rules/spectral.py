@@ -17,11 +17,10 @@ ONE_DIM = "fft_fft fft_ifft fft_rfft fft_irfft fft_hfft fft_ihfft"
 MANY_DIMS = """fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_rfftn fft_irfftn fft_hfft2 fft_ihfft2
 fft_hfftn fft_ihfftn _fft_c2c _fft_r2c _fft_c2r"""
 DECOMPOSITIONS = """linalg_inv linalg_inv_ex inverse linalg_solve linalg_solve_ex _linalg_solve_ex linalg_det
-_linalg_det linalg_slogdet _linalg_slogdet det logdet slogdet linalg_cholesky linalg_cholesky_ex cholesky linalg_qr
-qr linalg_eigh _linalg_eigh linalg_eigvalsh linalg_eig linalg_eigvals
-linalg_pinv pinverse linalg_lstsq linalg_matrix_exp matrix_exp linalg_matrix_power matrix_power linalg_lu
-linalg_lu_factor linalg_solve_triangular triangular_solve cholesky_solve linalg_householder_product linalg_matrix_norm
-linalg_cond linalg_matrix_rank nuclear_norm"""
+_linalg_det linalg_slogdet _linalg_slogdet det logdet slogdet linalg_cholesky linalg_cholesky_ex linalg_qr linalg_eigh
+_linalg_eigh linalg_eigvalsh linalg_eig linalg_eigvals linalg_pinv pinverse linalg_lstsq linalg_matrix_exp matrix_exp
+linalg_matrix_power matrix_power linalg_lu linalg_lu_factor linalg_solve_triangular triangular_solve cholesky_solve
+linalg_householder_product linalg_matrix_norm linalg_cond linalg_matrix_rank nuclear_norm"""
 WHOLE = "cov corrcoef histc bincount trace"
 
 
