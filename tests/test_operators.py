@@ -5,8 +5,6 @@ returns is read by a linear layer over its last dimension. Where the graph keeps
 says why; it never keeps less.
 """
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,6 +12,7 @@ from torch.nn import functional as F
 
 import prune_adapters as pa
 from agreement import check_against_gradients
+from networks.between import Between, Pair, assigned, image, pooled, signal, transformed
 from prune_adapters.trace.rules.elementwise import KEEPS_ZERO, LIFTS_ZERO, SUMS
 
 TRIM = ("trim", "drop_dead")
@@ -23,23 +22,6 @@ LIFTED = ("drop_dead",)
 NO_GRADIENT = "an index or a comparison has no gradient, but it changes the output"
 PARTS = "the two parts of a complex number share a unit"
 CHOICE = "the gradient goes to the element that was picked, and another input may pick another"
-
-Pair = Callable[[Tensor, Tensor], Tensor]
-
-
-def image(h: Tensor) -> Tensor:
-    """Return (batch, 6, 4, 4): the same units at 16 positions."""
-    return h[..., None, None] * torch.arange(1.0, 17.0, dtype=h.dtype).reshape(4, 4)
-
-
-def signal(h: Tensor) -> Tensor:
-    """Return (batch, 8, 6): the same units at 8 positions."""
-    return h[:, None] * torch.arange(1.0, 9.0, dtype=h.dtype)[:, None]
-
-
-def pooled(h: Tensor) -> Tensor:
-    """Return the mean over the positions of an image."""
-    return h.mean((-2, -1))
 
 
 def fixed(*numbers: int) -> Tensor:
@@ -139,7 +121,7 @@ SCATTERS: dict[str, Pair] = {
     "diagonal_scatter": lambda a, b: torch.diagonal_scatter(a[:, :2].repeat(1, 1), b[:, 0]),
     "new_zeros": lambda a, b: torch.cat([a, a.new_zeros(2, 2), b[:, :1]], 1),
     "fill": lambda a, b: torch.cat([torch.fill(a, b[0, 1]), b], 1),
-    "slice_assignment": lambda a, b: _assigned(a, b),
+    "slice_assignment": lambda a, b: assigned(a, b),
 }
 ALONG: dict[str, Pair] = {
     "cumsum": lambda a, b: a.cumsum(1) * b,
@@ -166,7 +148,7 @@ IMAGES: dict[str, Pair] = {
     "grid_sample": lambda a, b: pooled(
         F.grid_sample(image(a), b[:, None, None, :2].expand(-1, 3, 3, -1), align_corners=False)
     ),
-    "affine_grid": lambda a, b: _transformed(a, b),
+    "affine_grid": lambda a, b: transformed(a, b),
     "avg_pool_over_units": lambda a, b: F.avg_pool1d(a[:, None], 3, 2, padding=1)[:, 0] * b[:, :3],
     "pool_with_ceil": lambda a, b: F.avg_pool1d(a[:, None], 4, 3, ceil_mode=True)[:, 0] * b[:, :2],
     "pool_over_rows": lambda a, b: F.avg_pool2d(a.reshape(-1, 1, 2, 3), (1, 2), 1)[:, 0].flatten(1) * b[:, :4],
@@ -213,34 +195,6 @@ QUESTIONS = {
 PLAIN = {**MET, **PRODUCTS, **LIFTS, **MOVES, **SCATTERS, **ALONG, **IMAGES}
 WIDER = {name: why for name, (_, why) in CHOSEN.items()}
 OPERATORS = {**PLAIN, **{name: pair for name, (pair, _) in CHOSEN.items()}}
-
-
-def _assigned(a: Tensor, b: Tensor) -> Tensor:
-    result = torch.zeros_like(a)
-    result[:, :4] = b[:, 2:]
-    result[:, 5] += a[:, 0]
-    return result
-
-
-def _transformed(a: Tensor, b: Tensor) -> Tensor:
-    """Return an image sampled at positions that six numbers decide; its positions are weighed unevenly."""
-    places = F.affine_grid(b.reshape(-1, 2, 3), [2, 6, 4, 4], align_corners=False)
-    return pooled(image(pooled(image(a))) * F.grid_sample(image(a), places, align_corners=False))
-
-
-class Between(nn.Module):
-    """Two hidden tensors, an operator, a readout."""
-
-    def __init__(self, operator: Pair) -> None:
-        super().__init__()
-        self.operator = operator
-        self.first, self.second = nn.Linear(4, 6), nn.Linear(5, 6)
-        with torch.no_grad():
-            width = operator(torch.rand(2, 6), torch.rand(2, 6)).shape[-1]
-        self.out = nn.Linear(width, 3)
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return self.out(self.operator(self.first(x), self.second(y)))
 
 
 def built(name: str) -> tuple[nn.Module, tuple[Tensor, Tensor]]:
