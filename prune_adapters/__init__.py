@@ -7,7 +7,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 from netgraph import Explanation, explain
 from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
 from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
-from prune_adapters.compact import CompactReport, KeptChannels, LayerChange, compact, compact_report
+from prune_adapters.compact import CompactReport, KeptChannels, LayerChange, compact, compact_report, remove_channels
 from prune_adapters.counts import MacCount, MacRow, count_macs, count_parameters
 from prune_adapters.errors import (
     CheckpointError,
@@ -17,6 +17,7 @@ from prune_adapters.errors import (
     PruneAdaptersError,
     TraceError,
 )
+from prune_adapters.groups import ChannelGroup, coupled_channels
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.prune import consistent_masks, prune
@@ -30,6 +31,7 @@ from prune_adapters.trace import Operation, known_operators, register_rule, to_g
 from prune_adapters.train import accuracy, train
 
 __all__ = [
+    "ChannelGroup",
     "CheckpointError",
     "CollapseReport",
     "CompactError",
@@ -62,6 +64,7 @@ __all__ = [
     "consistent_masks",
     "count_macs",
     "count_parameters",
+    "coupled_channels",
     "explain",
     "from_torch_prune",
     "keep_masks",
@@ -74,6 +77,7 @@ __all__ = [
     "random_scores",
     "register_rule",
     "remembered_masks",
+    "remove_channels",
     "remove_masks",
     "remove_soft_masks",
     "report",

@@ -4,6 +4,7 @@ from prune_adapters.compact.border import ConstantConv1d, ConstantConv2d, Consta
 from prune_adapters.compact.compact import compact, compact_report
 from prune_adapters.compact.counted import CountedGroupNorm, CountedLayerNorm, CountedRMSNorm
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
+from prune_adapters.compact.remove import remove_channels
 
 __all__ = [
     "CompactReport",
@@ -17,4 +18,5 @@ __all__ = [
     "LayerChange",
     "compact",
     "compact_report",
+    "remove_channels",
 ]

@@ -27,7 +27,7 @@ from prune_adapters.trace.registry import Options
 from prune_adapters.trace.tape import Tape
 from prune_adapters.trace.tracer import capture, graph_and_units, in_eval_mode
 
-__all__ = ["compact", "compact_report"]
+__all__ = ["compact", "compact_report", "smaller"]
 
 _reports: WeakKeyDictionary[nn.Module, CompactReport] = WeakKeyDictionary()
 
@@ -94,7 +94,23 @@ def compact(
     (Linear(in_features=2, out_features=1, bias=True), 1.0, 5.0, 5.0)
     """
     bare = bare_module(model)
-    masks = check_masks(bare, to_masks(graph))
+    return smaller(bare, check_masks(bare, to_masks(graph)), example_inputs, unknown)[0]
+
+
+def smaller(
+    bare: nn.Module, masks: Mapping[str, torch.Tensor], example_inputs: ExampleInputs, unknown: str | None = None
+) -> tuple[nn.Module, Decision]:
+    """Return the smaller model that computes what a bare one does under masks, and what was decided.
+
+    Parameters
+    ----------
+    bare : Module
+        Not changed.
+    masks : mapping of str to Tensor of bool
+        Those of biases and norms count too; parameters without a mask are kept whole.
+    example_inputs, unknown
+        As in `compact`.
+    """
     masked = remove_masks(copy.deepcopy(bare))
     args, kwargs = split_inputs(example_inputs)
     tape = _captured(masked, example_inputs)
@@ -103,7 +119,7 @@ def compact(
     # Without the weights into dead units, which change no output, more channels are read by none.
     whole, units = graph_and_units(tape, masked, masks, {}, Options(unknown=unknown), [*norms.values()])
     sound = ng.drop_dead(whole)
-    _zero_removed(masked, masks | to_masks(sound))
+    _zero_removed(masked, {**masks, **to_masks(sound)})
     result = copy.deepcopy(masked)
     with in_eval_mode(masked), in_eval_mode(result):
         facts = facts_of(sound, modules) | facts_of_norms(sound, modules, dict(zip(norms, units, strict=True)))
@@ -112,7 +128,7 @@ def compact(
         if decision.gone.any():
             check_same_calls(tape, capture(result, example_inputs), decision)
     _reports[result] = _report(bare, result, decision, facts, idle_outputs(sound))
-    return result
+    return result, decision
 
 
 def compact_report(module: nn.Module) -> CompactReport:
@@ -178,10 +194,10 @@ def _decided(
     decision = decide(coupled_slots(tape, modules, facts), facts, modules)
     for layer in decision.recorder.layers:
         kept_in, kept_out = ~decision.gone[layer.inputs], ~decision.gone[layer.outputs]
-        smaller = result.get_submodule(layer.path)
-        shrink(smaller, kept_in, kept_out, values.get(layer.path))
-        if smaller._parameters.get("weight") is None:
-            smaller.to(next(masked.parameters()).device)
+        module = result.get_submodule(layer.path)
+        shrink(module, kept_in, kept_out, values.get(layer.path))
+        if module._parameters.get("weight") is None:
+            module.to(next(masked.parameters()).device)
     return decision
 
 

@@ -1,5 +1,6 @@
 """Which channels of a model must be removed together, and which can never be."""
 
+from prune_adapters.groups.channels import ChannelGroup, coupled_channels, groups_of, recorded
 from prune_adapters.groups.coupled import coupled_slots, rebuildable
 from prune_adapters.groups.layers import (
     CHANNELWISE,
@@ -10,6 +11,7 @@ from prune_adapters.groups.layers import (
     is_zero_padded,
     kept_pairs,
 )
+from prune_adapters.groups.movements import moves_alike
 from prune_adapters.groups.slots import Coupling, Slots, Whole
 from prune_adapters.groups.step import Facts, LayerSlots, Movement, Recorder
 
@@ -19,6 +21,7 @@ __all__ = [
     "COUNTED",
     "COUNTED_NORMS",
     "TRANSPOSED",
+    "ChannelGroup",
     "Coupling",
     "Facts",
     "LayerSlots",
@@ -26,8 +29,12 @@ __all__ = [
     "Recorder",
     "Slots",
     "Whole",
+    "coupled_channels",
     "coupled_slots",
+    "groups_of",
     "is_zero_padded",
     "kept_pairs",
+    "moves_alike",
     "rebuildable",
+    "recorded",
 ]

@@ -70,7 +70,7 @@ def elementwise(step: Step) -> Results:
     uniform = first.uniform.copy()
     for value in operands:
         if isinstance(value, Slots):
-            step.recorder.coupling.join(first.numbers, value.numbers)
+            step.recorder.coupling.join(first.numbers, value.numbers, f"{step.label} meets them at one index")
             uniform &= value.uniform
         else:
             sizes = [1] * (rank - len(value.shape)) + list(value.shape)
@@ -208,5 +208,5 @@ def gated(step: Step) -> Results:
     if value.dim != step.dim():
         return step.uniform_if(value, True)
     half = len(value.numbers) // 2
-    step.recorder.coupling.join(value.numbers[:half], value.numbers[half:])
+    step.recorder.coupling.join(value.numbers[:half], value.numbers[half:], f"{step.label} meets them at one index")
     return step.results(value.numbers[:half], value.dim, value.uniform[:half] & value.uniform[half:])
