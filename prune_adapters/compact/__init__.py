@@ -3,6 +3,7 @@
 from prune_adapters.compact.border import ConstantConv1d, ConstantConv2d, ConstantConv3d
 from prune_adapters.compact.compact import compact, compact_report
 from prune_adapters.compact.counted import CountedGroupNorm, CountedLayerNorm, CountedRMSNorm
+from prune_adapters.compact.heads import FewerHeads
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
 from prune_adapters.compact.remove import remove_channels
 
@@ -14,6 +15,7 @@ __all__ = [
     "CountedGroupNorm",
     "CountedLayerNorm",
     "CountedRMSNorm",
+    "FewerHeads",
     "KeptChannels",
     "LayerChange",
     "compact",

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -15,6 +16,7 @@ from prune_adapters.apply import remove_masks
 from prune_adapters.compact.constants import measured_constants, run
 from prune_adapters.compact.decide import Decision, decide
 from prune_adapters.compact.facts import facts_of, facts_of_norms, idle_outputs, norm_inputs
+from prune_adapters.compact.heads import dead_heads, remove_heads
 from prune_adapters.compact.rebuild import shrink
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
 from prune_adapters.compact.same import check_same_calls
@@ -76,8 +78,9 @@ def compact(
     -----
     Only modules of torch's types Linear, Conv, ConvTranspose, BatchNorm, InstanceNorm, LayerNorm, RMSNorm, GroupNorm,
     PReLU and Embedding become smaller, if they run once on parameters of their own. A live channel stays in the
-    statistics of a layer or group norm even if nobody reads it, and attention heads stay. In train mode batch norm
-    would not treat folded constants as before, so train on from the result and do not compare step by step.
+    statistics of a layer or group norm even if nobody reads it. Of ``nn.MultiheadAttention`` whole heads go, of
+    attention written out in a forward nothing does. In train mode batch norm would not treat folded constants as
+    before, so train on from the result and do not compare step by step.
 
     Examples
     --------
@@ -124,8 +127,11 @@ def smaller(
     with in_eval_mode(masked), in_eval_mode(result):
         facts = facts_of(sound, modules) | facts_of_norms(sound, modules, dict(zip(norms, units, strict=True)))
         decision = _decided(masked, modules, facts, tape, (args, kwargs), result)
+        decision.heads.update(dead_heads(tape, masked, to_masks(sound)))
+        for path, dead in decision.heads.items():
+            remove_heads(cast(nn.MultiheadAttention, result.get_submodule(path)), dead)
         _check_outputs(masked, result, args, kwargs)
-        if decision.gone.any():
+        if decision.anything:
             check_same_calls(tape, capture(result, example_inputs), decision)
     _reports[result] = _report(bare, result, decision, facts, idle_outputs(sound))
     return result, decision
@@ -236,17 +242,26 @@ def _report(
         for path, layer in layers.items()
         if decision.gone[layer.inputs].any() or decision.gone[layer.outputs].any()
     ]
+    changes += [_fewer_heads(model, path, dead) for path, dead in decision.heads.items()]
     counts = tuple(sum(p.numel() for p in m.parameters()) for m in (model, result))
     kept = []
     for name, could_go in idle.items():
         path = name.rpartition(".")[0]
         layer = layers.get(path) if path in facts else None
+        if path in decision.heads or path.removesuffix(".out_proj") in decision.heads:
+            continue
         kept += _kept(path, layer, could_go, decision) if layer else _foreign(name, could_go)
     return CompactReport((counts[0], counts[1]), tuple(changes), tuple(kept))
 
 
 def _sizes(decision: Decision, slots: np.ndarray) -> tuple[int, int]:
     return len(slots), int((~decision.gone[slots]).sum())
+
+
+def _fewer_heads(model: nn.Module, path: str, dead: torch.Tensor) -> LayerChange:
+    width = cast(nn.MultiheadAttention, model.get_submodule(path)).embed_dim
+    left = width // len(dead) * int((~dead).sum())
+    return LayerChange(f"{path}.out_proj".lstrip("."), (width, left), (width, width))
 
 
 def _foreign(name: str, could_go: np.ndarray) -> list[KeptChannels]:

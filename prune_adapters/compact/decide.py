@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
+import torch
 from torch import nn
 
 from prune_adapters.compact.rebuild import can_fold
@@ -35,11 +36,19 @@ class Decision:
     gone : ndarray of bool, shape (n_slots,)
     reasons : dict of int to str
         For slots that stand for a class that had to come back.
+    heads : dict of str to Tensor of bool
+        Attention heads that go, by module path.
     """
 
     recorder: Recorder
     gone: np.ndarray
     reasons: dict[int, str] = field(default_factory=dict)
+    heads: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def anything(self) -> bool:
+        """Whether anything goes at all."""
+        return bool(self.gone.any()) or bool(self.heads)
 
     def bring_back(self, slots: np.ndarray, reason: str) -> bool:
         """Let the classes of `slots` stay after all; return whether there was one that was to go."""

@@ -1,6 +1,6 @@
 """Live channels removed on purpose, group by group."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from prune_adapters.apply import remembered_masks
 from prune_adapters.compact.compact import smaller
 from prune_adapters.compact.decide import Decision
 from prune_adapters.errors import CompactError
-from prune_adapters.groups import CHANNELWISE, COUNTED, TRANSPOSED, ChannelGroup, groups_of, rebuildable, recorded
+from prune_adapters.groups import TRANSPOSED, ChannelGroup, all_groups
 from prune_adapters.masks import bare_module
 from prune_adapters.trace.example import ExampleInputs
 from prune_adapters.trace.tracer import capture
@@ -63,17 +63,15 @@ def remove_channels(model: nn.Module, groups: Iterable[ChannelGroup], example_in
     )
     """
     bare = bare_module(model)
-    tape = capture(bare, example_inputs)
-    modules = rebuildable(tape, bare)
-    wanted = _checked(groups, groups_of(recorded(tape, modules)))
+    wanted = _checked(groups, all_groups(capture(bare, example_inputs), bare))
     masks = {name: mask.clone() for name, mask in remembered_masks(bare).items()}
     for group in wanted:
-        for name, entries in _silenced(group, modules):
+        for name, entries in _silenced(group, bare):
             mask = masks.setdefault(name, torch.ones_like(bare.get_parameter(name), dtype=torch.bool))
             mask[entries] = False
     result, decision = smaller(bare, masks, example_inputs)
     for group in wanted:
-        _check_gone(group, decision)
+        _check_gone(group, decision, bare)
     return result
 
 
@@ -89,37 +87,45 @@ def _checked(groups: Iterable[ChannelGroup], known: tuple[ChannelGroup, ...]) ->
     return wanted
 
 
-def _silenced(group: ChannelGroup, modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, tuple]]:
+def _silenced(group: ChannelGroup, model: nn.Module) -> Iterator[tuple[str, tuple]]:
     """Yield the parameters that become zero, and where."""
     for path, channels in group.outputs.items():
-        module = modules[path]
-        if module._parameters.get("bias") is not None:
-            yield _name(path, "bias"), (list(channels),)
-        if module._parameters.get("weight") is None or isinstance(module, nn.PReLU):
+        module, index = model.get_submodule(path), list(channels)
+        prefix = "in_proj_" if isinstance(module, nn.MultiheadAttention) else ""
+        if getattr(module, f"{prefix}bias", None) is not None:
+            yield _name(path, f"{prefix}bias"), (index,)
+        if getattr(module, f"{prefix}weight", None) is None or isinstance(module, nn.PReLU):
             continue
-        rows = (list(channels),)
-        if isinstance(module, (*CHANNELWISE, *COUNTED)) or not isinstance(module, (*TRANSPOSED, nn.Embedding)):
-            yield _name(path, "weight"), rows
+        if not isinstance(module, (*TRANSPOSED, nn.Embedding)):
+            yield _name(path, f"{prefix}weight"), (index,)
         elif getattr(module, "groups", 1) == 1:
-            yield _name(path, "weight"), (slice(None), list(channels))
+            yield _name(path, "weight"), (slice(None), index)
     for path, channels in group.inputs.items():
-        module = modules[path]
+        module, index = model.get_submodule(path), list(channels)
         if isinstance(module, TRANSPOSED):
-            yield _name(path, "weight"), (list(channels),)
+            yield _name(path, "weight"), (index,)
         elif getattr(module, "groups", 1) == 1:
-            yield _name(path, "weight"), (slice(None), list(channels))
+            yield _name(path, "weight"), (slice(None), index)
 
 
 def _name(path: str, parameter: str) -> str:
     return f"{path}.{parameter}".lstrip(".")
 
 
-def _check_gone(group: ChannelGroup, decision: Decision) -> None:
+def _check_gone(group: ChannelGroup, decision: Decision, model: nn.Module) -> None:
     for layer in decision.recorder.layers:
         slots = layer.outputs[list(group.outputs.get(layer.path, ()))]
         staying = slots[~decision.gone[slots]]
         if len(staying):
             raise CompactError(f"{_named(group)} cannot be removed: {decision.reason(int(staying[0]))}")
+    for path, rows in group.outputs.items():
+        module = model.get_submodule(path)
+        if isinstance(module, nn.MultiheadAttention) and not _is_gone(module, rows[0], decision.heads.get(path)):
+            raise CompactError(f"{_named(group)} cannot be removed: one head must be left for {path!r}")
+
+
+def _is_gone(attention: nn.MultiheadAttention, row: int, dead: torch.Tensor | None) -> bool:
+    return dead is not None and bool(dead[row // attention.head_dim])
 
 
 def _named(group: ChannelGroup) -> str:

@@ -103,7 +103,7 @@ def check_same_calls(before: Tape, after: Tape, decision: Decision) -> None:
     decision : Decision
         What was removed; its layers may do inside whatever they like.
     """
-    layers = {layer.path for layer in decision.recorder.layers}
+    layers = {layer.path for layer in decision.recorder.layers} | decision.heads.keys()
     comparison = _Comparison(before, after, decision)
     comparison.twin.update(
         {old.number: new.number for old, new in zip(before.inputs.values(), after.inputs.values(), strict=True)}
@@ -124,7 +124,7 @@ def _difference(comparison: _Comparison, old: _Part | None, new: _Part | None) -
         return f"{_words(new)} reads another tensor than in the model"
     if old.numbers != new.numbers and not comparison.adapts(old):
         return f"{_words(new)} has other numbers than in the model (a mean written as sum / n, a scale of 1 / sqrt(n))"
-    if not all(map(comparison.made, old.given, new.given)):
+    if len(old.given) != len(new.given) or not all(map(comparison.made, old.given, new.given)):
         return f"{_words(new)} gives another size than the removal leaves"
     return ""
 
@@ -139,9 +139,10 @@ def _words(part: _Part | None) -> str:
 def _parts(tape: Tape, layers: Container[str]) -> Iterator[_Part]:
     """Yield the calls of a program, those of one layer together."""
     copied: dict[Ref, Ref] = {}
+    readers = _readers(tape)
     for (inside, module), calls in groupby(tape.calls, lambda call: (call.module in layers, call.module)):
         if inside:
-            yield _layer(tape, module, list(calls), copied)
+            yield _layer(tape, module, list(calls), copied, readers)
             continue
         for call in calls:
             read = tuple(copied.get(ref, ref) for ref in refs_in((call.args, call.kwargs)))
@@ -151,10 +152,23 @@ def _parts(tape: Tape, layers: Container[str]) -> Iterator[_Part]:
                 yield _Part(_short(call), module, read, call.outputs, tuple(_numbers(call)), call.line)
 
 
-def _layer(tape: Tape, module: str, calls: list[Call], copied: Mapping[Ref, Ref]) -> _Part:
-    own = {ref.number for call in calls for ref in call.outputs} | tape.parameters.keys() | tape.constants.keys()
+def _layer(
+    tape: Tape, module: str, calls: list[Call], copied: Mapping[Ref, Ref], readers: Mapping[int, set[str | None]]
+) -> _Part:
+    made = [ref for call in calls for ref in call.outputs]
+    own = {ref.number for ref in made} | tape.parameters.keys() | tape.constants.keys()
     used = [ref for call in calls for ref in refs_in((call.args, call.kwargs)) if ref.number not in own]
-    return _Part("", module, tuple(dict.fromkeys(copied.get(r, r) for r in used)), calls[-1].outputs, (), calls[0].line)
+    given = tuple(ref for ref in made if readers.get(ref.number, set()) - {module})
+    return _Part("", module, tuple(dict.fromkeys(copied.get(r, r) for r in used)), given, (), calls[0].line)
+
+
+def _readers(tape: Tape) -> dict[int, set[str | None]]:
+    """Return which modules read each tensor; None stands for the outputs of the model."""
+    readers: dict[int, set[str | None]] = {ref.number: {None} for ref in tape.outputs}
+    for call in tape.calls:
+        for ref in refs_in((call.args, call.kwargs)):
+            readers.setdefault(ref.number, set()).add(call.module)
+    return readers
 
 
 def _short(call: Call) -> str:

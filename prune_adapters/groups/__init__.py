@@ -1,6 +1,6 @@
 """Which channels of a model must be removed together, and which can never be."""
 
-from prune_adapters.groups.channels import ChannelGroup, coupled_channels, groups_of, recorded
+from prune_adapters.groups.channels import ChannelGroup, all_groups, coupled_channels
 from prune_adapters.groups.coupled import coupled_slots, rebuildable
 from prune_adapters.groups.layers import (
     CHANNELWISE,
@@ -29,12 +29,11 @@ __all__ = [
     "Recorder",
     "Slots",
     "Whole",
+    "all_groups",
     "coupled_channels",
     "coupled_slots",
-    "groups_of",
     "is_zero_padded",
     "kept_pairs",
     "moves_alike",
     "rebuildable",
-    "recorded",
 ]

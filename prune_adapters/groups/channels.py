@@ -1,12 +1,13 @@
 """Channel groups: which channels of which layers can only be removed together, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
+from prune_adapters.groups.attention import attention_layers, columns_of_heads
 from prune_adapters.groups.coupled import coupled_slots, rebuildable
 from prune_adapters.groups.layers import CHANNELWISE, COUNTED, kept_pairs
 from prune_adapters.groups.movements import moves_alike
@@ -16,7 +17,7 @@ from prune_adapters.trace.example import ExampleInputs
 from prune_adapters.trace.tape import Tape
 from prune_adapters.trace.tracer import capture
 
-__all__ = ["ChannelGroup", "coupled_channels", "groups_of", "recorded"]
+__all__ = ["ChannelGroup", "all_groups", "coupled_channels", "groups_of", "recorded"]
 
 Members = dict[int, dict[str, list[int]]]
 
@@ -82,7 +83,8 @@ def coupled_channels(model: nn.Module, example_inputs: ExampleInputs) -> tuple[C
     Returns
     -------
     tuple of ChannelGroup
-        In the order in which the model makes the channels. Inputs of the model and tokens are in no group.
+        In the order in which the model makes the channels, then the heads of ``nn.MultiheadAttention``: the rows of
+        the joint projection and the columns that read them. Inputs of the model and tokens are in no group.
 
     Raises
     ------
@@ -101,7 +103,30 @@ def coupled_channels(model: nn.Module, example_inputs: ExampleInputs) -> tuple[C
     """
     bare = bare_module(model)
     tape = capture(bare, example_inputs)
-    return groups_of(recorded(tape, rebuildable(tape, bare)))
+    return all_groups(tape, bare)
+
+
+def all_groups(tape: Tape, model: nn.Module) -> tuple[ChannelGroup, ...]:
+    """Return the groups of a captured bare module: those of its channels, then the heads of its attention layers.
+
+    Parameters
+    ----------
+    tape : Tape
+    model : Module
+    """
+    groups = groups_of(recorded(tape, rebuildable(tape, model)))
+    return (*groups, *_heads(tape, model, len(groups)))
+
+
+def _heads(tape: Tape, model: nn.Module, number: int) -> Iterator[ChannelGroup]:
+    for path, attention in attention_layers(tape, model).items():
+        for head in range(attention.num_heads):
+            columns = columns_of_heads(attention, [head]).tolist()
+            rows = tuple(column + part * attention.embed_dim for part in range(3) for column in columns)
+            obstacle = "it is the only head" if attention.num_heads == 1 else ""
+            out = f"{path}.out_proj".lstrip(".")
+            yield ChannelGroup(number, {path: rows}, {out: tuple(columns)}, f"head {head} of {path!r}", obstacle)
+            number += 1
 
 
 def recorded(tape: Tape, modules: Mapping[str, nn.Module]) -> Recorder:
