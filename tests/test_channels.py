@@ -1,10 +1,13 @@
 """Channel groups: what goes together, why, and what cannot go."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 import prune_adapters as pa
+from compacting import error
 from networks import CASES, GroupNormNet, NormedStream
 
 
@@ -28,6 +31,7 @@ def test_a_residual_sum_in_words():
         3,
         {"entry": (3,), "branch": (3,)},
         {"branch": (3,), "head": (3,)},
+        {},
         "add meets them at one index",
     )
     assert groups[4].obstacle == "it is an output of the model"
@@ -75,6 +79,65 @@ def test_a_norm_over_channels_lets_them_go():
     assert groups[0].removable
 
 
+class Tokens(nn.Module):
+    """A class token before others, a position table, and a layer with a scale beside a skip."""
+
+    def __init__(self, dim: int = 6) -> None:
+        super().__init__()
+        self.entry, self.norm = nn.Linear(3, dim), nn.LayerNorm(dim)
+        self.layer, self.head = nn.Linear(dim, dim), nn.Linear(dim, 2)
+        self.token, self.table = nn.Parameter(torch.randn(1, 1, dim)), nn.Parameter(torch.randn(5, dim))
+        self.scale = nn.Parameter(torch.rand(dim, 1) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([self.token.expand(len(x), -1, -1), self.entry(x)], dim=1) + self.table
+        return self.head(x + self.layer(self.norm(x)) * self.scale.squeeze(1))[:, 0]
+
+
+def test_parameters_that_a_forward_uses_by_itself_come_along():
+    model, x = Tokens().double(), torch.randn(2, 4, 3, dtype=torch.float64)
+    groups = pa.coupled_channels(model, x)
+    small = pa.remove_channels(model, groups[1:3], x)
+    silent = copy.deepcopy(model)
+    for tensor in (silent.entry.weight, silent.entry.bias, silent.layer.weight, silent.layer.bias, silent.scale):
+        tensor.data[1:3] = 0
+    for tensor in (silent.token, silent.table, silent.layer.weight, silent.head.weight):
+        tensor.data[..., 1:3] = 0
+    for tensor in (silent.norm.weight, silent.norm.bias):
+        tensor.data[1:3] = 0
+
+    assert groups[1].parameters == {"token": (2, (1,)), "table": (1, (1,)), "scale": (0, (1,))}
+    assert "token[:, :, 1], table[:, 1], scale[1]" in str(groups[1])
+    assert (small.token.shape, small.table.shape, small.scale.shape) == ((1, 1, 4), (5, 4), (4, 1))
+    assert error(silent, small, x) < 1e-12
+
+
+def test_a_parameter_that_is_used_in_another_way_too_pins_its_channels():
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.entry, self.head, self.scale = nn.Linear(3, 4), nn.Linear(4, 2), nn.Parameter(torch.ones(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.entry(x) * self.scale) / self.scale.sum()
+
+    assert pa.coupled_channels(Both(), torch.ones(1, 3))[0].obstacle == "'scale' is used in several ways"
+
+
+def test_a_table_over_positions_pins_nothing():
+    class Weighed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.entry, self.head, self.scale = nn.Linear(3, 4), nn.Linear(4, 2), nn.Parameter(torch.ones(5, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.entry(x) * self.scale)
+
+    group = pa.coupled_channels(Weighed(), torch.ones(1, 5, 3))[0]
+
+    assert (group.obstacle, group.parameters) == ("", {})
+
+
 def test_the_number_is_the_place_and_the_order_that_of_the_computation():
     groups = pa.coupled_channels(GroupNormNet(), torch.ones(1, 3, 8, 8))
 
@@ -92,6 +155,7 @@ def test_every_output_channel_is_in_one_group(name):
             found.setdefault(path, []).extend(channels)
 
     for path, channels in found.items():
-        weight = model.get_submodule(path).weight
-        size = weight.shape[1] if isinstance(model.get_submodule(path), nn.Embedding) else weight.shape[0]
+        layer = model.get_submodule(path)
+        weight = layer.in_proj_weight if isinstance(layer, nn.MultiheadAttention) else layer.weight
+        size = weight.shape[1] if isinstance(layer, nn.Embedding) else weight.shape[0]
         assert sorted(channels) == list(range(size))

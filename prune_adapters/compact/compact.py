@@ -17,11 +17,11 @@ from prune_adapters.compact.constants import measured_constants, run
 from prune_adapters.compact.decide import Decision, decide
 from prune_adapters.compact.facts import facts_of, facts_of_norms, idle_outputs, norm_inputs
 from prune_adapters.compact.heads import dead_heads, remove_heads
-from prune_adapters.compact.rebuild import shrink
+from prune_adapters.compact.rebuild import shrink, shrink_parameter
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
 from prune_adapters.compact.same import check_same_calls
 from prune_adapters.errors import CompactError
-from prune_adapters.groups import Facts, LayerSlots, coupled_slots, rebuildable
+from prune_adapters.groups import Facts, LayerSlots, coupled_slots, raw_parameters, rebuildable
 from prune_adapters.masks import bare_module, check_masks, to_masks
 from prune_adapters.trace.example import ExampleInputs, split_inputs
 from prune_adapters.trace.follow import failing_line
@@ -197,13 +197,15 @@ def _decided(
     """Decide what goes, and take it out of `result`; the constants that are found are added to the facts."""
     values = measured_constants(masked, *inputs, {path: known.classes == 1 for path, known in facts.items()})
     facts.update({path: replace(facts[path], values=found) for path, found in values.items()})
-    decision = decide(coupled_slots(tape, modules, facts), facts, modules)
+    decision = decide(coupled_slots(tape, modules, facts, raw_parameters(tape, masked)), facts, modules)
     for layer in decision.recorder.layers:
         kept_in, kept_out = ~decision.gone[layer.inputs], ~decision.gone[layer.outputs]
         module = result.get_submodule(layer.path)
         shrink(module, kept_in, kept_out, values.get(layer.path))
         if module._parameters.get("weight") is None:
             module.to(next(masked.parameters()).device)
+    for held in decision.recorder.raw.met.values():
+        shrink_parameter(result, held.name, held.axis, ~decision.gone[held.numbers])
     return decision
 
 
@@ -241,6 +243,12 @@ def _report(
         LayerChange(path, _sizes(decision, layer.inputs), _sizes(decision, layer.outputs))
         for path, layer in layers.items()
         if decision.gone[layer.inputs].any() or decision.gone[layer.outputs].any()
+    ]
+    changes += [
+        LayerChange(held.name, sizes, sizes)
+        for held in decision.recorder.raw.met.values()
+        for sizes in [_sizes(decision, held.numbers)]
+        if sizes[0] != sizes[1]
     ]
     changes += [_fewer_heads(model, path, dead) for path, dead in decision.heads.items()]
     counts = tuple(sum(p.numel() for p in m.parameters()) for m in (model, result))

@@ -21,9 +21,10 @@ def remove_channels(model: nn.Module, groups: Iterable[ChannelGroup], example_in
     """Return a smaller model without the channels of some groups.
 
     It computes in eval mode what `model` computes after these are set to zero: for every output channel of a group
-    its weights and bias, of a norm its scale and bias, and for every input channel the weights that read it. So the
-    channels give 0 and are not listened to. A layer, RMS or group norm goes on counting what it has lost, as zeros.
-    What becomes dead by the removal leaves as in `compact`, and `compact_report` tells of both.
+    its weights and bias, of a norm its scale and bias, for every input channel the weights that read it, and the
+    entries of class tokens, position tables and scales. So the channels give 0 and are not listened to. A layer, RMS
+    or group norm goes on counting what it has lost, as zeros. What becomes dead by the removal leaves as in `compact`,
+    and `compact_report` tells of both.
 
     Parameters
     ----------
@@ -106,6 +107,8 @@ def _silenced(group: ChannelGroup, model: nn.Module) -> Iterator[tuple[str, tupl
             yield _name(path, "weight"), (index,)
         elif getattr(module, "groups", 1) == 1:
             yield _name(path, "weight"), (slice(None), index)
+    for name, (dim, entries) in group.parameters.items():
+        yield name, (*[slice(None)] * dim, list(entries))
 
 
 def _name(path: str, parameter: str) -> str:

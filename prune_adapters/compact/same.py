@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from prune_adapters.compact.decide import Decision
 from prune_adapters.errors import CompactError
-from prune_adapters.groups import Slots
+from prune_adapters.groups import Slots, Whole
 from prune_adapters.groups.rules import ADAPT
 from prune_adapters.trace.registry import operator_name
 from prune_adapters.trace.tape import Call, Ref, Tape, refs_in
@@ -82,6 +82,11 @@ class _Comparison:
     def expected(self, ref: Ref) -> tuple[int, ...]:
         """Return the shape of a tensor after the removal."""
         value = self.decision.recorder.values.get(ref.number)
+        if isinstance(value, Whole) and value.source is not None:
+            held = self.decision.recorder.raw.met.get(value.source.name)
+            return (
+                ref.shape if held is None else value.source.shape_without(held.axis, self.decision.gone[held.numbers])
+            )
         if not isinstance(value, Slots):
             return ref.shape
         left = int((~self.decision.gone[value.numbers]).sum())
@@ -89,8 +94,7 @@ class _Comparison:
 
     def adapts(self, part: _Part) -> bool:
         """Return whether the numbers of a call are sizes, which follow what it reads."""
-        values = self.decision.recorder.values
-        return part.name in ADAPT.split() and any(isinstance(values.get(r.number), Slots) for r in part.given)
+        return part.name in ADAPT.split() and any(self.expected(ref) != ref.shape for ref in part.given)
 
 
 def check_same_calls(before: Tape, after: Tape, decision: Decision) -> None:

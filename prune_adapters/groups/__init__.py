@@ -12,6 +12,7 @@ from prune_adapters.groups.layers import (
     kept_pairs,
 )
 from prune_adapters.groups.movements import moves_alike
+from prune_adapters.groups.raw import ParameterSlots, raw_parameters
 from prune_adapters.groups.slots import Coupling, Slots, Whole
 from prune_adapters.groups.step import Facts, LayerSlots, Movement, Recorder
 
@@ -26,6 +27,7 @@ __all__ = [
     "Facts",
     "LayerSlots",
     "Movement",
+    "ParameterSlots",
     "Recorder",
     "Slots",
     "Whole",
@@ -35,5 +37,6 @@ __all__ = [
     "is_zero_padded",
     "kept_pairs",
     "moves_alike",
+    "raw_parameters",
     "rebuildable",
 ]

@@ -11,6 +11,7 @@ from prune_adapters.groups.attention import attention_layers, columns_of_heads
 from prune_adapters.groups.coupled import coupled_slots, rebuildable
 from prune_adapters.groups.layers import CHANNELWISE, COUNTED, kept_pairs
 from prune_adapters.groups.movements import moves_alike
+from prune_adapters.groups.raw import raw_parameters
 from prune_adapters.groups.step import Facts, Recorder
 from prune_adapters.masks import bare_module
 from prune_adapters.trace.example import ExampleInputs
@@ -36,6 +37,9 @@ class ChannelGroup:
     outputs, inputs : mapping of str to tuple of int
         The output channels and the input channels of each layer that belong to the group, by module path. A norm
         is listed by its outputs.
+    parameters : mapping of str to (int, tuple of int)
+        Dimension and entries along it of parameters that a forward uses by itself, by name: class tokens, position
+        tables, layer scales.
     reason : str
         Why they go together.
     obstacle : str
@@ -45,6 +49,7 @@ class ChannelGroup:
     number: int
     outputs: Mapping[str, tuple[int, ...]]
     inputs: Mapping[str, tuple[int, ...]]
+    parameters: Mapping[str, tuple[int, tuple[int, ...]]]
     reason: str
     obstacle: str = ""
 
@@ -61,6 +66,7 @@ class ChannelGroup:
     def __str__(self) -> str:
         parts = [f"{path}[{_ranges(channels)}]" for path, channels in self.outputs.items()]
         parts += [f"{path}[:, {_ranges(channels)}]" for path, channels in self.inputs.items()]
+        parts += [f"{name}[{':, ' * d}{_ranges(entries)}]" for name, (d, entries) in self.parameters.items()]
         end = f"; stays: {self.obstacle}" if self.obstacle else ""
         return f"group {self.number}: {', '.join(parts)}; {self.reason}{end}"
 
@@ -114,7 +120,7 @@ def all_groups(tape: Tape, model: nn.Module) -> tuple[ChannelGroup, ...]:
     tape : Tape
     model : Module
     """
-    groups = groups_of(recorded(tape, rebuildable(tape, model)))
+    groups = groups_of(recorded(tape, rebuildable(tape, model), raw_parameters(tape, model)))
     return (*groups, *_heads(tape, model, len(groups)))
 
 
@@ -125,13 +131,13 @@ def _heads(tape: Tape, model: nn.Module, number: int) -> Iterator[ChannelGroup]:
             rows = tuple(column + part * attention.embed_dim for part in range(3) for column in columns)
             obstacle = "it is the only head" if attention.num_heads == 1 else ""
             out = f"{path}.out_proj".lstrip(".")
-            yield ChannelGroup(number, {path: rows}, {out: tuple(columns)}, f"head {head} of {path!r}", obstacle)
+            yield ChannelGroup(number, {path: rows}, {out: tuple(columns)}, {}, f"head {head} of {path!r}", obstacle)
             number += 1
 
 
-def recorded(tape: Tape, modules: Mapping[str, nn.Module]) -> Recorder:
+def recorded(tape: Tape, modules: Mapping[str, nn.Module], raw: Mapping[str, tuple[int, ...]]) -> Recorder:
     """Return the slots of a captured model, every weight kept and every input live."""
-    return coupled_slots(tape, modules, {path: _dense_facts(m) for path, m in modules.items() if _has_facts(m)})
+    return coupled_slots(tape, modules, {path: _dense_facts(m) for path, m in modules.items() if _has_facts(m)}, raw)
 
 
 def groups_of(recorder: Recorder) -> tuple[ChannelGroup, ...]:
@@ -148,12 +154,16 @@ def groups_of(recorder: Recorder) -> tuple[ChannelGroup, ...]:
         _add(outputs, layer.path, coupling.roots(layer.outputs))
         if layer.inputs is not layer.outputs:
             _add(inputs, layer.path, coupling.roots(layer.inputs))
+    parameters: Members = {}
+    for name, held in recorder.raw.met.items():
+        _add(parameters, name, coupling.roots(held.numbers))
     obstacles = _cuts(recorder)
     return tuple(
         ChannelGroup(
             number,
             written := _frozen(outputs[root]),
             read := _frozen(inputs.get(root, {})),
+            {n: (recorder.raw.met[n].axis, tuple(entries)) for n, entries in parameters.get(root, {}).items()},
             "; ".join(coupling.joints(root)) or _plain(written, read),
             coupling.reason(root) or obstacles.get(root, ""),
         )

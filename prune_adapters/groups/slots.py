@@ -6,8 +6,12 @@ whole. A pinned class always stays, and the reason is kept in words.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from prune_adapters.groups.raw import Source
 
 __all__ = ["Coupling", "Slots", "Whole"]
 
@@ -43,10 +47,13 @@ class Whole:
     shape : tuple of int
     constant : bool
         Whether it was made of parameters and constants only.
+    source : Source or None
+        The parameter whose elements it holds, if that is one which a forward uses by itself.
     """
 
     shape: tuple[int, ...]
     constant: bool = False
+    source: "Source | None" = None
 
 
 class Coupling:
