@@ -112,6 +112,29 @@ def test_parameters_that_a_forward_uses_by_itself_come_along():
     assert error(silent, small, x) < 1e-12
 
 
+def test_a_recipe_and_an_optimizer_know_of_these_parameters():
+    model, x = Tokens(), torch.randn(2, 4, 3)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(x).sum().backward()
+    optimizer.step()
+    small = pa.remove_channels(model, pa.coupled_channels(model, x)[1:3], x)
+    recipe = pa.Recipe.from_json(pa.compact_recipe(small).to_json())
+    again = pa.rebuild(Tokens(), recipe)
+    again.load_state_dict(small.state_dict())
+    momentum = optimizer.state[model.table]["exp_avg"].clone()
+    pa.carry_optimizer(optimizer, model, small)
+
+    torch.testing.assert_close(again(x), small(x), rtol=0, atol=0)
+    assert {r.layer: (r.kind, r.inputs) for r in recipe.removals if r.dim is not None} == {
+        "token": ("Parameter 2", (1, 2)),
+        "table": ("Parameter 1", (1, 2)),
+        "scale": ("Parameter 0", (1, 2)),
+    }
+    torch.testing.assert_close(optimizer.state[small.table]["exp_avg"], momentum[:, [0, 3, 4, 5]], rtol=0, atol=0)
+    with pytest.raises(pa.RecipeError, match="'token': expected a parameter of 6 entries along dimension 2, got"):
+        pa.rebuild(Tokens(7), recipe)
+
+
 def test_a_parameter_that_is_used_in_another_way_too_pins_its_channels():
     class Both(nn.Module):
         def __init__(self) -> None:

@@ -11,6 +11,7 @@ import prune_adapters as pa
 from compacting import BOUNDS, compacted, drawn, error, masked, n_parameters, randomized
 from networks import CASES, edge_names
 from oracle import random_masks
+from smaller import is_defined
 
 FIXED_SIZE = """mlp lenet_300_100 lenet vgg vgg_bn vit_class vit_mean torch_vit raw_matmul chunked_projection conv3d
 embedding tied_embedding shared_module weight_norm layer_scale einsum glu product two_inputs named_inputs"""
@@ -33,11 +34,6 @@ def largest_error(name: str, how: str, sparsity: float, dtype: torch.dtype, seed
     small, expected = compacted(model, masks, inputs), masked(model, masks)
     sizes = (0,) if name in FIXED_SIZE.split() else (0, 4, 10)
     return max(error(expected, small, drawn(inputs, seed, longer)) for longer in sizes)
-
-
-def is_defined(name: str, sparsity: float) -> bool:
-    """Return whether the masked model has numbers: weight norm divides rows without a kept weight by 0."""
-    return name != "weight_norm" or sparsity < 0.5
 
 
 @pytest.mark.parametrize("name", CASES)

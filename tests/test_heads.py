@@ -9,7 +9,8 @@ from torch import Tensor, nn
 import prune_adapters as pa
 from compacting import compacted, error, masked, randomized, whole_masks
 from networks import CASES
-from prune_adapters.compact.heads import FewerHeads, remove_heads
+from prune_adapters.compact.heads import FewerHeads
+from prune_adapters.compact.rebuild import shrink
 
 DEAD = torch.tensor([False, True, False, True])
 
@@ -19,7 +20,8 @@ def pair(**options: bool) -> tuple[nn.MultiheadAttention, nn.MultiheadAttention]
     dense = randomized(nn.MultiheadAttention(12, 4, **options), 0).double().eval()
     dense.out_proj.weight.data[:, DEAD.repeat_interleave(3)] = 0
     small = copy.deepcopy(dense)
-    remove_heads(small, DEAD)
+    shrink(small, (~DEAD).numpy(), (~DEAD).numpy())
+    shrink(small.out_proj, (~DEAD).repeat_interleave(3).numpy(), torch.ones(12, dtype=torch.bool).numpy())
     return dense, small
 
 
@@ -86,7 +88,10 @@ def test_a_dead_head_goes_from_an_encoder_layer():
     assert (attention.num_heads, attention.in_proj_weight.shape, attention.out_proj.in_features) == (1, (24, 16), 8)
     assert type(small.layers[1].self_attn) is nn.MultiheadAttention
     assert error(masked(model, masks), small, torch.randn_like(x)) < 1e-12
-    assert pa.compact_report(small).changes == (pa.LayerChange("layers.0.self_attn.out_proj", (16, 8), (16, 16)),)
+    assert pa.compact_report(small).changes == (
+        pa.LayerChange("layers.0.self_attn", (2, 1), (2, 1)),
+        pa.LayerChange("layers.0.self_attn.out_proj", (16, 8), (16, 16)),
+    )
     assert pa.compact_report(small).kept == ()
 
 
@@ -153,3 +158,30 @@ def test_a_model_without_a_head_is_copied_exported_and_trained():
     torch.testing.assert_close(copy.deepcopy(small)(x), small(x), rtol=0, atol=0)
     torch.testing.assert_close(exported(x), small(x), rtol=1e-6, atol=1e-6)
     assert all(p.grad is not None for p in small.parameters())
+
+
+def test_a_recipe_takes_the_heads_out_again():
+    model, x = randomized(CASES["torch_vit"].model(), 0), CASES["torch_vit"].inputs()
+    small = compacted(model, dead_head(model), x)
+    recipe = pa.Recipe.from_json(pa.compact_recipe(small).to_json())
+    again = pa.rebuild(CASES["torch_vit"].model(1), recipe)
+    again.load_state_dict(small.state_dict())
+
+    assert [(r.layer, r.kind, r.inputs, r.becomes) for r in recipe.removals] == [
+        ("layers.0.self_attn", "MultiheadAttention", (1,), "FewerHeads"),
+        ("layers.0.self_attn.out_proj", "NonDynamicallyQuantizableLinear", tuple(range(8, 16)), ""),
+    ]
+    torch.testing.assert_close(again(x), small(x), rtol=0, atol=0)
+
+
+def test_an_optimizer_goes_on_without_the_heads():
+    model, x = randomized(CASES["torch_vit"].model(), 0), CASES["torch_vit"].inputs()
+    optimizer = torch.optim.Adam(model.parameters())
+    model(x).sum().backward()
+    optimizer.step()
+    small = compacted(model, dead_head(model), x)
+    momentum = optimizer.state[model.layers[0].self_attn.in_proj_weight]["exp_avg"].clone()
+    pa.carry_optimizer(optimizer, model, small)
+    carried = optimizer.state[small.layers[0].self_attn.in_proj_weight]["exp_avg"]
+
+    torch.testing.assert_close(carried, momentum.reshape(3, 2, 8, 16)[:, 0].reshape(24, 16), rtol=0, atol=0)

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,15 +12,16 @@ from torch.utils._pytree import tree_leaves
 
 import netgraph as ng
 from prune_adapters.apply import remove_masks
+from prune_adapters.compact.attached import attach, taken_down
 from prune_adapters.compact.constants import measured_constants, run
 from prune_adapters.compact.decide import Decision, decide
 from prune_adapters.compact.facts import facts_of, facts_of_norms, idle_outputs, norm_inputs
-from prune_adapters.compact.heads import dead_heads, remove_heads
+from prune_adapters.compact.heads import dead_heads
 from prune_adapters.compact.rebuild import shrink, shrink_parameter
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
 from prune_adapters.compact.same import check_same_calls
 from prune_adapters.errors import CompactError
-from prune_adapters.groups import Facts, LayerSlots, coupled_slots, raw_parameters, rebuildable
+from prune_adapters.groups import COUNTED, Facts, LayerSlots, coupled_slots, raw_parameters, rebuildable
 from prune_adapters.masks import bare_module, check_masks, to_masks
 from prune_adapters.trace.example import ExampleInputs, split_inputs
 from prune_adapters.trace.follow import failing_line
@@ -128,11 +128,11 @@ def smaller(
         facts = facts_of(sound, modules) | facts_of_norms(sound, modules, dict(zip(norms, units, strict=True)))
         decision = _decided(masked, modules, facts, tape, (args, kwargs), result)
         decision.heads.update(dead_heads(tape, masked, to_masks(sound)))
-        for path, dead in decision.heads.items():
-            remove_heads(cast(nn.MultiheadAttention, result.get_submodule(path)), dead)
+        _take_out(result, decision)
         _check_outputs(masked, result, args, kwargs)
         if decision.anything:
             check_same_calls(tape, capture(result, example_inputs), decision)
+    attach(result, taken_down(masked, result, decision.kept_channels(), decision.kept_entries()))
     _reports[result] = _report(bare, result, decision, facts, idle_outputs(sound))
     return result, decision
 
@@ -198,15 +198,20 @@ def _decided(
     values = measured_constants(masked, *inputs, {path: known.classes == 1 for path, known in facts.items()})
     facts.update({path: replace(facts[path], values=found) for path, found in values.items()})
     decision = decide(coupled_slots(tape, modules, facts, raw_parameters(tape, masked)), facts, modules)
-    for layer in decision.recorder.layers:
-        kept_in, kept_out = ~decision.gone[layer.inputs], ~decision.gone[layer.outputs]
-        module = result.get_submodule(layer.path)
-        shrink(module, kept_in, kept_out, values.get(layer.path))
-        if module._parameters.get("weight") is None:
-            module.to(next(masked.parameters()).device)
-    for held in decision.recorder.raw.met.values():
-        shrink_parameter(result, held.name, held.axis, ~decision.gone[held.numbers])
+    decision.constants.update(values)
     return decision
+
+
+def _take_out(result: nn.Module, decision: Decision) -> None:
+    """Make the layers and parameters of `result` smaller."""
+    device = next(result.parameters()).device
+    for path, (inputs, outputs) in decision.kept_channels().items():
+        module = result.get_submodule(path)
+        shrink(module, inputs, outputs, decision.constants.get(path))
+        if isinstance(module, COUNTED) and module._parameters.get("weight") is None:
+            module.to(device)
+    for name, (dim, entries) in decision.kept_entries().items():
+        shrink_parameter(result, name, dim, entries)
 
 
 def _check_outputs(masked: nn.Module, result: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -239,18 +244,8 @@ def _report(
     model: nn.Module, result: nn.Module, decision: Decision, facts: Mapping[str, Facts], idle: Mapping[str, np.ndarray]
 ) -> CompactReport:
     layers = {layer.path: layer for layer in decision.recorder.layers}
-    changes = [
-        LayerChange(path, _sizes(decision, layer.inputs), _sizes(decision, layer.outputs))
-        for path, layer in layers.items()
-        if decision.gone[layer.inputs].any() or decision.gone[layer.outputs].any()
-    ]
-    changes += [
-        LayerChange(held.name, sizes, sizes)
-        for held in decision.recorder.raw.met.values()
-        for sizes in [_sizes(decision, held.numbers)]
-        if sizes[0] != sizes[1]
-    ]
-    changes += [_fewer_heads(model, path, dead) for path, dead in decision.heads.items()]
+    left = decision.kept_channels() | {name: (kept, kept) for name, (_, kept) in decision.kept_entries().items()}
+    changes = [LayerChange(p, _sizes(i), _sizes(o)) for p, (i, o) in left.items() if not (i.all() and o.all())]
     counts = tuple(sum(p.numel() for p in m.parameters()) for m in (model, result))
     kept = []
     for name, could_go in idle.items():
@@ -262,14 +257,8 @@ def _report(
     return CompactReport((counts[0], counts[1]), tuple(changes), tuple(kept))
 
 
-def _sizes(decision: Decision, slots: np.ndarray) -> tuple[int, int]:
-    return len(slots), int((~decision.gone[slots]).sum())
-
-
-def _fewer_heads(model: nn.Module, path: str, dead: torch.Tensor) -> LayerChange:
-    width = cast(nn.MultiheadAttention, model.get_submodule(path)).embed_dim
-    left = width // len(dead) * int((~dead).sum())
-    return LayerChange(f"{path}.out_proj".lstrip("."), (width, left), (width, width))
+def _sizes(kept: np.ndarray) -> tuple[int, int]:
+    return len(kept), int(kept.sum())
 
 
 def _foreign(name: str, could_go: np.ndarray) -> list[KeptChannels]:

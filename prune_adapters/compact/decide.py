@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import torch
 from torch import nn
 
 from prune_adapters.compact.rebuild import can_fold
@@ -36,19 +35,38 @@ class Decision:
     gone : ndarray of bool, shape (n_slots,)
     reasons : dict of int to str
         For slots that stand for a class that had to come back.
-    heads : dict of str to Tensor of bool
-        Attention heads that go, by module path.
+    heads : dict of str to (ndarray of bool, int)
+        Attention heads that go and the width of all of them, by module path.
+    constants : dict of str to ndarray of float64
+        Values of the constant inputs of layers, by module path.
     """
 
     recorder: Recorder
     gone: np.ndarray
     reasons: dict[int, str] = field(default_factory=dict)
-    heads: dict[str, torch.Tensor] = field(default_factory=dict)
+    heads: dict[str, tuple[np.ndarray, int]] = field(default_factory=dict)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def anything(self) -> bool:
         """Whether anything goes at all."""
         return bool(self.gone.any()) or bool(self.heads)
+
+    def kept_channels(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return which inputs and outputs of each layer stay, by module path: two ndarrays of bool.
+
+        Of an attention layer both are its heads; its output projection, which follows, loses their columns.
+        """
+        kept = {layer.path: (~self.gone[layer.inputs], ~self.gone[layer.outputs]) for layer in self.recorder.layers}
+        for path, (dead, width) in self.heads.items():
+            columns = np.repeat(~dead, width // len(dead))
+            kept |= {path: (~dead, ~dead), f"{path}.out_proj".lstrip("."): (columns, np.ones(width, dtype=bool))}
+        return kept
+
+    def kept_entries(self) -> dict[str, tuple[int, np.ndarray]]:
+        """Return the dimension and the entries that stay along it of parameters used by themselves, by name."""
+        met = self.recorder.raw.met.values()
+        return {h.name: (h.axis, ~self.gone[h.numbers]) for h in met if self.gone[h.numbers].any()}
 
     def bring_back(self, slots: np.ndarray, reason: str) -> bool:
         """Let the classes of `slots` stay after all; return whether there was one that was to go."""

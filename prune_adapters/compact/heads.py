@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -85,8 +86,8 @@ def _added(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, float("-inf"))
 
 
-def dead_heads(tape: Tape, model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return which heads have no kept weight in the output projection, by module path; never all of a module.
+def dead_heads(tape: Tape, model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, tuple[np.ndarray, int]]:
+    """Return which heads have no kept weight in the output projection, and the width of all, by module path.
 
     Parameters
     ----------
@@ -101,37 +102,30 @@ def dead_heads(tape: Tape, model: nn.Module, masks: Mapping[str, torch.Tensor]) 
         mask = masks.get(f"{path}.out_proj.weight".lstrip("."))
         if mask is not None:
             dead = ~mask.any(dim=0).reshape(attention.num_heads, -1).any(dim=1)
-            dead[0] &= not bool(dead.all())
+            dead[0] &= not bool(dead.all())  # one must be left
             if dead.any():
-                found[path] = dead.cpu()
+                found[path] = dead.cpu().numpy(), attention.embed_dim
     return found
 
 
-def remove_heads(attention: nn.MultiheadAttention, dead: torch.Tensor) -> None:
-    """Take heads out of an attention layer in place.
+def remove_heads(attention: nn.MultiheadAttention, keep: torch.Tensor) -> None:
+    """Take heads out of an attention layer in place, but for the columns of its output projection.
 
     Parameters
     ----------
     attention : MultiheadAttention
         With one joint projection for queries, keys and values.
-    dead : Tensor of bool, shape (n_heads,)
+    keep : Tensor of bool, shape (n_heads,)
     """
-    kept = [int(head) for head in (~dead).nonzero().flatten()]
-    columns = columns_of_heads(attention, kept)
-    rows = torch.cat([columns + part * attention.embed_dim for part in range(3)])
-    _take(attention, "in_proj_weight", 0, rows)
-    _take(attention, "in_proj_bias", 0, rows)
-    _take(attention.out_proj, "weight", 1, columns)
-    attention.out_proj.in_features = len(columns)
+    kept = [int(head) for head in keep.nonzero().flatten()]
+    rows = torch.cat([columns_of_heads(attention, kept) + part * attention.embed_dim for part in range(3)])
+    for name in ("in_proj_weight", "in_proj_bias"):
+        parameter = attention._parameters.get(name)
+        if parameter is not None:
+            smaller = parameter.detach().index_select(0, rows.to(parameter.device))
+            setattr(attention, name, nn.Parameter(smaller, parameter.requires_grad))
     attention.__class__ = FewerHeads
     attention.original_heads, attention.kept_heads = attention.num_heads, tuple(kept)  # type: ignore[assignment]
     attention.num_heads = len(kept)
     # Encoder layers of torch have a fused path, for attention as it was; this turns it off.
     attention._qkv_same_embed_dim = False
-
-
-def _take(module: nn.Module, name: str, dim: int, index: torch.Tensor) -> None:
-    parameter = module._parameters.get(name)
-    if parameter is not None:
-        smaller = parameter.detach().index_select(dim, index.to(parameter.device))
-        setattr(module, name, nn.Parameter(smaller, parameter.requires_grad))

@@ -6,6 +6,7 @@ from torch import nn
 
 from prune_adapters.compact.border import with_constants
 from prune_adapters.compact.counted import with_count
+from prune_adapters.compact.heads import remove_heads
 from prune_adapters.groups import CHANNELWISE, CONVOLUTIONS, COUNTED, TRANSPOSED, is_zero_padded
 
 __all__ = ["can_fold", "shrink", "shrink_parameter"]
@@ -19,13 +20,16 @@ def shrink(layer: nn.Module, inputs: np.ndarray, outputs: np.ndarray, constants:
     Parameters
     ----------
     layer : Module
-        Linear, Embedding, a convolution or a norm.
+        Linear, Embedding, a convolution, a norm, or attention, whose channels are its heads.
     inputs, outputs : ndarray of bool, shape (n_inputs,), (n_outputs,)
         The channels that stay.
     constants : ndarray of float64, shape (n_inputs,), optional
         Values of the input channels that go; 0 or NaN where there is nothing to fold.
     """
     keep_in, keep_out = torch.from_numpy(inputs), torch.from_numpy(outputs)
+    if isinstance(layer, nn.MultiheadAttention):
+        remove_heads(layer, keep_out)
+        return
     if isinstance(layer, CHANNELWISE):
         _shrink_channels(layer, keep_out)
         return

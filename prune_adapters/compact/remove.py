@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -127,8 +128,8 @@ def _check_gone(group: ChannelGroup, decision: Decision, model: nn.Module) -> No
             raise CompactError(f"{_named(group)} cannot be removed: one head must be left for {path!r}")
 
 
-def _is_gone(attention: nn.MultiheadAttention, row: int, dead: torch.Tensor | None) -> bool:
-    return dead is not None and bool(dead[row // attention.head_dim])
+def _is_gone(attention: nn.MultiheadAttention, row: int, dead: tuple[np.ndarray, int] | None) -> bool:
+    return dead is not None and bool(dead[0][row // attention.head_dim])
 
 
 def _named(group: ChannelGroup) -> str:
