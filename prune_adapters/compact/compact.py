@@ -2,29 +2,27 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 import netgraph as ng
 from prune_adapters.apply import remove_masks
 from prune_adapters.compact.attached import attach, taken_down
-from prune_adapters.compact.constants import measured_constants, run
+from prune_adapters.compact.constants import measured_constants
 from prune_adapters.compact.decide import Decision, decide
 from prune_adapters.compact.facts import facts_of, facts_of_norms, idle_outputs, norm_inputs
 from prune_adapters.compact.heads import dead_heads
 from prune_adapters.compact.rebuild import shrink, shrink_parameter
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
-from prune_adapters.compact.same import check_same_calls
+from prune_adapters.compact.same import check_same_calls, check_same_outputs
 from prune_adapters.errors import CompactError
-from prune_adapters.groups import COUNTED, Facts, LayerSlots, coupled_slots, raw_parameters, rebuildable
+from prune_adapters.groups import COUNTED, LayerSlots, coupled_slots, raw_parameters, rebuildable
 from prune_adapters.masks import bare_module, check_masks, to_masks
 from prune_adapters.trace.example import ExampleInputs, split_inputs
-from prune_adapters.trace.follow import failing_line
 from prune_adapters.trace.registry import Options
 from prune_adapters.trace.tape import Tape
 from prune_adapters.trace.tracer import capture, graph_and_units, in_eval_mode
@@ -123,18 +121,56 @@ def smaller(
     whole, units = graph_and_units(tape, masked, masks, {}, Options(unknown=unknown), [*norms.values()])
     sound = ng.drop_dead(whole)
     _zero_removed(masked, {**masks, **to_masks(sound)})
-    result = copy.deepcopy(masked)
-    with in_eval_mode(masked), in_eval_mode(result):
-        facts = facts_of(sound, modules) | facts_of_norms(sound, modules, dict(zip(norms, units, strict=True)))
-        decision = _decided(masked, modules, facts, tape, (args, kwargs), result)
-        decision.heads.update(dead_heads(tape, masked, to_masks(sound)))
-        _take_out(result, decision)
-        _check_outputs(masked, result, args, kwargs)
-        if decision.anything:
-            check_same_calls(tape, capture(result, example_inputs), decision)
+    subject = _Subject(masked, tape, modules, args, kwargs, sound, dict(zip(norms, units, strict=True)))
+    try:
+        result, decision = _attempt(subject, example_inputs)
+    except CompactError as error:
+        result, decision = _cautious_attempt(subject, example_inputs, error)
     attach(result, taken_down(masked, result, decision.kept_channels(), decision.kept_entries()))
-    _reports[result] = _report(bare, result, decision, facts, idle_outputs(sound))
+    _reports[result] = _report(bare, result, decision, idle_outputs(sound))
     return result, decision
+
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """A model with its removed weights 0, what it calls, and what its graph says."""
+
+    masked: nn.Module
+    tape: Tape
+    modules: Mapping[str, nn.Module]
+    args: tuple
+    kwargs: dict
+    graph: ng.NetGraph
+    norm_units: Mapping[str, np.ndarray | None]
+
+
+def _attempt(subject: _Subject, example_inputs: ExampleInputs, obstacle: str = "") -> tuple[nn.Module, Decision]:
+    """Return a smaller model that has passed every check, and what was decided.
+
+    With an obstacle, in words, whatever meets a norm with statistics over channels or a raw parameter stays.
+    """
+    masked, result = subject.masked, copy.deepcopy(subject.masked)
+    with in_eval_mode(masked), in_eval_mode(result):
+        decision = _decided(subject, obstacle)
+        decision.heads.update(dead_heads(subject.tape, masked, to_masks(subject.graph)))
+        _take_out(result, decision)
+        check_same_outputs(masked, result, subject.args, subject.kwargs)
+        if decision.anything:
+            check_same_calls(subject.tape, capture(result, example_inputs), decision)
+    return result, decision
+
+
+def _cautious_attempt(
+    subject: _Subject, example_inputs: ExampleInputs, error: CompactError
+) -> tuple[nn.Module, Decision]:
+    """Try again without the residual streams, the width of which hand-written attention computes with.
+
+    Where that does not help the first error is what a user should see.
+    """
+    try:
+        return _attempt(subject, example_inputs, str(error))
+    except CompactError:
+        raise error from error.__cause__
 
 
 def compact_report(module: nn.Module) -> CompactReport:
@@ -186,18 +222,19 @@ def _captured(model: nn.Module, example_inputs: ExampleInputs) -> Tape:
     return tape
 
 
-def _decided(
-    masked: nn.Module,
-    modules: Mapping[str, nn.Module],
-    facts: dict[str, Facts],
-    tape: Tape,
-    inputs: tuple[tuple, dict],
-    result: nn.Module,
-) -> Decision:
-    """Decide what goes, and take it out of `result`; the constants that are found are added to the facts."""
-    values = measured_constants(masked, *inputs, {path: known.classes == 1 for path, known in facts.items()})
+def _decided(subject: _Subject, obstacle: str) -> Decision:
+    """Return what goes: the largest removal that keeps the function."""
+    modules, tape = subject.modules, subject.tape
+    facts = facts_of(subject.graph, modules) | facts_of_norms(subject.graph, modules, subject.norm_units)
+    wanted = {path: known.classes == 1 for path, known in facts.items()}
+    values = measured_constants(subject.masked, subject.args, subject.kwargs, wanted)
     facts.update({path: replace(facts[path], values=found) for path, found in values.items()})
-    decision = decide(coupled_slots(tape, modules, facts, raw_parameters(tape, masked)), facts, modules)
+    recorder = coupled_slots(tape, modules, facts, raw_parameters(tape, subject.masked))
+    if obstacle:
+        counted = [layer.inputs for layer in recorder.layers if isinstance(modules[layer.path], COUNTED)]
+        for slots in (*counted, *(held.numbers for held in recorder.raw.met.values())):
+            recorder.coupling.pin(slots, obstacle)
+    decision = decide(recorder, facts, modules)
     decision.constants.update(values)
     return decision
 
@@ -214,35 +251,7 @@ def _take_out(result: nn.Module, decision: Decision) -> None:
         shrink_parameter(result, name, dim, entries)
 
 
-def _check_outputs(masked: nn.Module, result: nn.Module, args: tuple, kwargs: dict) -> None:
-    """Raise `CompactError` where the smaller model does not run, or gives something else."""
-    expected = [t for t in tree_leaves(run(masked, args, kwargs)) if isinstance(t, torch.Tensor)]
-    try:
-        found = [t for t in tree_leaves(run(result, args, kwargs)) if isinstance(t, torch.Tensor)]
-    except Exception as error:
-        raise CompactError(
-            f"the smaller model does not run: {failing_line(error)} ({str(error).strip().splitlines()[0]}); "
-            "take the size from the tensor, as in x.flatten(1) or x.shape[1], instead of writing it down"
-        ) from error
-    for number, (new, old) in enumerate(zip(found, expected, strict=True)):
-        if new.shape != old.shape or not _close(new, old):
-            raise CompactError(
-                f"output {number} of the smaller model differs: a forward computes with the number of channels "
-                "(a mean written as sum / n, a scale of 1 / sqrt(n)); give it the original number"
-            )
-
-
-def _close(new: torch.Tensor, old: torch.Tensor) -> bool:
-    if not old.is_floating_point():
-        return torch.equal(new, old)
-    scale = float(old.abs().nan_to_num().max()) if old.numel() else 0.0
-    bound = torch.finfo(old.dtype).eps ** 0.5
-    return torch.allclose(new, old, rtol=bound, atol=bound * scale, equal_nan=True)
-
-
-def _report(
-    model: nn.Module, result: nn.Module, decision: Decision, facts: Mapping[str, Facts], idle: Mapping[str, np.ndarray]
-) -> CompactReport:
+def _report(model: nn.Module, result: nn.Module, decision: Decision, idle: Mapping[str, np.ndarray]) -> CompactReport:
     layers = {layer.path: layer for layer in decision.recorder.layers}
     left = decision.kept_channels() | {name: (kept, kept) for name, (_, kept) in decision.kept_entries().items()}
     changes = [LayerChange(p, _sizes(i), _sizes(o)) for p, (i, o) in left.items() if not (i.all() and o.all())]
@@ -250,7 +259,7 @@ def _report(
     kept = []
     for name, could_go in idle.items():
         path = name.rpartition(".")[0]
-        layer = layers.get(path) if path in facts else None
+        layer = layers.get(path)
         if path in decision.heads or path.removesuffix(".out_proj") in decision.heads:
             continue
         kept += _kept(path, layer, could_go, decision) if layer else _foreign(name, could_go)

@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 
 import torch
+from torch import nn
 from torch.utils._pytree import tree_leaves
 
+from prune_adapters.compact.constants import run
 from prune_adapters.compact.decide import Decision
 from prune_adapters.errors import CompactError
 from prune_adapters.groups import Slots, Whole
 from prune_adapters.groups.rules import ADAPT
+from prune_adapters.trace.follow import failing_line
 from prune_adapters.trace.registry import operator_name
 from prune_adapters.trace.tape import Call, Ref, Tape, refs_in
 
-__all__ = ["check_same_calls"]
+__all__ = ["check_same_calls", "check_same_outputs"]
 
 COPIES = ("clone", "contiguous", "alias", "detach")
 """Calls that a program captured by running makes or not, as strides have it; a reshape has one name or another."""
@@ -95,6 +98,40 @@ class _Comparison:
     def adapts(self, part: _Part) -> bool:
         """Return whether the numbers of a call are sizes, which follow what it reads."""
         return part.name in ADAPT.split() and any(self.expected(ref) != ref.shape for ref in part.given)
+
+
+def check_same_outputs(masked: nn.Module, result: nn.Module, args: tuple, kwargs: dict) -> None:
+    """Raise `CompactError` where the smaller model does not run, or gives something else.
+
+    Parameters
+    ----------
+    masked, result : Module
+        The model, its removed weights 0, and the smaller one.
+    args, kwargs : tuple, dict
+        Example inputs.
+    """
+    expected = [t for t in tree_leaves(run(masked, args, kwargs)) if isinstance(t, torch.Tensor)]
+    try:
+        found = [t for t in tree_leaves(run(result, args, kwargs)) if isinstance(t, torch.Tensor)]
+    except Exception as error:
+        raise CompactError(
+            f"the smaller model does not run: {failing_line(error)} ({str(error).strip().splitlines()[0]}); "
+            "take the size from the tensor, as in x.flatten(1) or x.shape[1], instead of writing it down"
+        ) from error
+    for number, (new, old) in enumerate(zip(found, expected, strict=True)):
+        if new.shape != old.shape or not _close(new, old):
+            raise CompactError(
+                f"output {number} of the smaller model differs: a forward computes with the number of channels "
+                "(a mean written as sum / n, a scale of 1 / sqrt(n)); give it the original number"
+            )
+
+
+def _close(new: torch.Tensor, old: torch.Tensor) -> bool:
+    if not old.is_floating_point():
+        return torch.equal(new, old)
+    scale = float(old.abs().nan_to_num().max()) if old.numel() else 0.0
+    bound = torch.finfo(old.dtype).eps ** 0.5
+    return torch.allclose(new, old, rtol=bound, atol=bound * scale, equal_nan=True)
 
 
 def check_same_calls(before: Tape, after: Tape, decision: Decision) -> None:
