@@ -5,7 +5,14 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 """
 
 from netgraph import Explanation, explain
-from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
+from prune_adapters.apply import apply_masks, remembered_masks, remove_masks
+from prune_adapters.checkpoint import (
+    Checkpoint,
+    StoredTensor,
+    checkpoint_graph,
+    inspect_checkpoint,
+    open_checkpoint,
+)
 from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
 from prune_adapters.compact import (
     CompactReport,
@@ -35,6 +42,7 @@ from prune_adapters.errors import (
     TraceError,
 )
 from prune_adapters.groups import ChannelGroup, coupled_channels
+from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.prune import consistent_masks, prune
@@ -49,6 +57,7 @@ from prune_adapters.train import accuracy, train
 
 __all__ = [
     "ChannelGroup",
+    "Checkpoint",
     "CheckpointError",
     "CollapseReport",
     "CompactError",
@@ -73,6 +82,7 @@ __all__ = [
     "Report",
     "Selection",
     "StoredMasks",
+    "StoredTensor",
     "TraceError",
     "accuracy",
     "apply_masks",
@@ -81,6 +91,7 @@ __all__ = [
     "carry_masks",
     "carry_optimizer",
     "check_masks",
+    "checkpoint_graph",
     "collapse_report",
     "compact",
     "compact_recipe",
@@ -91,6 +102,7 @@ __all__ = [
     "coupled_channels",
     "explain",
     "from_torch_prune",
+    "inspect_checkpoint",
     "keep_masks",
     "known_operators",
     "load_compacted",
@@ -98,6 +110,7 @@ __all__ = [
     "magnitude_scores",
     "masks_from_scores",
     "n_of_m_masks",
+    "open_checkpoint",
     "prune",
     "random_scores",
     "rebuild",

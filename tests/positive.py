@@ -92,7 +92,7 @@ def draw_units(model: nn.Module, edges: set[str], generator: torch.Generator, *,
 def unit_values(module: nn.Module, name: str, tensor: Tensor, generator: torch.Generator, constants: float) -> Tensor:
     """Return new values for one gain, variance, running mean, bias or table."""
     values = torch.rand(tensor.shape, generator=generator, dtype=torch.float64) + 0.5
-    norm = isinstance(module, (_BatchNorm, *MIXING_NORMS))
+    norm = isinstance(module, (_BatchNorm, nn.RMSNorm, *MIXING_NORMS))
     if (norm and name in ("weight", "running_var")) or name in GATES:
         return values
     return values * (-constants if name == "running_mean" else constants)

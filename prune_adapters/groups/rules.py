@@ -58,7 +58,7 @@ def rule(names: str) -> Callable[[Callable[[Step], Results]], Callable[[Step], R
 
 
 @rule(f"{KEEPS_ZERO} {LIFTS_ZERO} {SUMS} mul multiply div divide true_divide addcmul addcdiv clamp clip hardtanh")
-@rule("clamp_min clamp_max threshold pow masked_fill")
+@rule("clamp_min clamp_max threshold pow masked_fill where lerp fmod remainder copysign xlogy")
 def elementwise(step: Step) -> Results:
     """Whatever meets at one index is coupled."""
     operands, rank = step.operands(), len(step.shape)
@@ -197,7 +197,7 @@ def reduced(step: Step) -> Results:
     return step.results(value.numbers, dim, value.uniform & kept)
 
 
-@rule("softmax _softmax _safe_softmax log_softmax _log_softmax softmin cumsum cumprod normalize")
+@rule("softmax _softmax _safe_softmax log_softmax _log_softmax cumsum cumprod")
 def along(step: Step) -> Results:
     """Along positions every channel goes its own way; along the channels all are needed."""
     value = step.args[0]

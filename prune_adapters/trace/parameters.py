@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
+from prune_adapters.trace.derived import derived
 from prune_adapters.trace.registry import Move, Operation, find_rule
 from prune_adapters.trace.values import Constant, Value, Weight
 
@@ -26,9 +27,6 @@ KEEPS_ZEROS = frozenset(
         "to",
         "_to_copy",
         "type_as",
-        "float",
-        "double",
-        "half",
         "clone",
         "contiguous",
         "detach",
@@ -38,6 +36,9 @@ KEEPS_ZEROS = frozenset(
 """Operators that leave a removed (zero) parameter element zero, so that the result is still that parameter."""
 
 
+CONTRACTIONS = ("aten.linear", "aten.matmul", "aten.mm", "aten.addmm", "aten.bmm", "aten.mv")
+
+
 def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
     """Return the outputs of a call that touches no unit: a moved parameter, or constants, computed when asked for."""
     weights = [t for t in tensors if isinstance(t, Weight)]
@@ -45,8 +46,14 @@ def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
         kept = _still_a_weight(op, tensors)
         if kept is not None:
             return kept
+    multiplied_out = derived(op, tensors)
+    if multiplied_out is not None:
+        return (multiplied_out,)
+    product_of_zero = _times_zero(op, tensors)
+    if product_of_zero is not None:
+        return (product_of_zero,)
     sources = dict.fromkeys(s for t in tensors for s in t.sources)
-    computed = cache(lambda: _computed(op))
+    computed = cache(lambda: None if _is_arbitrary(op) else _computed(op))
 
     def nth(position: int) -> Callable[[], torch.Tensor | None]:
         def compute() -> torch.Tensor | None:
@@ -55,13 +62,41 @@ def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
 
         return compute
 
-    return tuple(Constant(shape, nth(i), tuple(sources)) for i, shape in enumerate(op.shapes))
+    is_stored = any(isinstance(t, Constant) and (t.buffer or t.is_stored) for t in tensors)
+    shapes = enumerate(op.shapes)
+    return tuple(Constant(shape, nth(i), tuple(sources), is_stored=is_stored) for i, shape in shapes)
+
+
+def _times_zero(op: Operation, tensors: list[Value]) -> Value | None:
+    """Return what parameters make of zeros (the first state of a recurrent network): zeros, or the bias alone."""
+    if op.packet not in CONTRACTIONS:
+        return None
+    added = op.value("bias") if op.packet == "aten.linear" else tensors[0] if op.packet == "aten.addmm" else None
+    factors = [t for t in tensors if t is not added]
+    if not any(isinstance(t, Constant) and t.is_zero for t in factors) or isinstance(added, Constant):
+        return None
+    for source in (s for t in factors for s in t.sources):
+        op.graph.note_role(source, "constant")
+    if added is None:
+        return Constant(op.shape, lambda: torch.zeros(op.shape))
+    return added.stretched(op.shape) if isinstance(added, Weight) else None
+
+
+def _is_arbitrary(op: Operation) -> bool:
+    """Return whether another run gives other values: random numbers, memory that nothing was written to."""
+    tags = getattr(op.target, "tags", ())
+    return torch.Tag.nondeterministic_seeded in tags or "empty" in op.packet
 
 
 def _computed(op: Operation) -> tuple | None:
-    """Return the outputs of a call on constants, or None where one of them has no known value."""
+    """Return the outputs of a call on constants, or None where one of them has no known value.
+
+    What a model makes on the meta device, say ``arange(n, device=x.device)``, is made on the CPU: there it has values.
+    """
 
     def known(item: object) -> object:
+        if isinstance(item, torch.device) and item.type == "meta":
+            return torch.device("cpu")
         return item.value() if isinstance(item, Constant) else item
 
     if any(not isinstance(t, Constant) or t.value() is None for t in op.tensors()):

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 import netgraph as ng
-from prune_adapters.apply import remembered_masks
 from prune_adapters.errors import TraceError
 from prune_adapters.masks import bare_module, check_masks, parameter_names
 from prune_adapters.trace.builder import GraphBuilder
@@ -17,12 +16,21 @@ from prune_adapters.trace.example import ExampleInputs, check_inputs, split_inpu
 from prune_adapters.trace.finish import final_units, finish
 from prune_adapters.trace.follow import capture_by_running, failing_line, is_data_dependent
 from prune_adapters.trace.inputs import input_values
+from prune_adapters.trace.kept import with_kept
 from prune_adapters.trace.registry import Options
 from prune_adapters.trace.replay import replay
 from prune_adapters.trace.tape import Ref, Tape, refs_in
 from prune_adapters.trace.values import Units
 
-__all__ = ["capture", "graph_and_units", "graph_of_tape", "in_eval_mode", "to_graph"]
+__all__ = [
+    "capture",
+    "checked_options",
+    "graph_and_units",
+    "graph_of_tape",
+    "in_eval_mode",
+    "structure_of_tape",
+    "to_graph",
+]
 
 
 def to_graph(
@@ -93,7 +101,7 @@ def to_graph(
       0          2        6     6  input
       2          1        2     2  0, output
     """
-    options = _checked_options(positions, norm, unknown, follow)
+    options = checked_options(positions, norm, unknown, follow)
     bare = bare_module(model)
     check_inputs(bare, *split_inputs(example_inputs))
     chosen = None if masks is None else _checked_masks(bare, masks)
@@ -165,17 +173,42 @@ def graph_and_units(
         For each watched tensor the unit of each element, at its rank, of size 1 along dimensions in which the unit
         does not change; `ZERO` and `PRESENT` for constants. None where a tensor has no units.
     """
+    structure, units = _traced(tape, model, unit_dims, options, watched)
+    return with_kept(structure, model, masks), units
+
+
+def structure_of_tape(
+    tape: Tape, model: nn.Module, unit_dims: Mapping[str, int | Sequence[int]], options: Options
+) -> ng.NetGraph:
+    """Return the graph of a captured bare module with every element removed: who could be joined to whom.
+
+    Parameters
+    ----------
+    tape, model, unit_dims, options
+        As in `graph_of_tape`.
+    """
+    return _traced(tape, model, unit_dims, options, [])[0]
+
+
+def _traced(
+    tape: Tape,
+    model: nn.Module,
+    unit_dims: Mapping[str, int | Sequence[int]],
+    options: Options,
+    watched: Sequence[Ref],
+) -> tuple[ng.NetGraph, list[np.ndarray | None]]:
+    """Return the graph with every element removed, and the units of the watched tensors."""
     builder = GraphBuilder({name: tuple(p.shape) for name, p in model.named_parameters()})
     builder.notes += tape.notes
     values = replay(tape, builder, input_values(tape, builder, unit_dims), options)
     _note_unreached(tape, builder)
-    chosen = remembered_masks(model) if masks is None else masks
-    graph = _with_kept(finish(builder), model, chosen, masks is not None)
     found = [values.get(ref.number) for ref in watched]
-    return graph, [final_units(builder, v.ids.numpy()) if isinstance(v, Units) else None for v in found]
+    units = [final_units(builder, v.ids.numpy()) if isinstance(v, Units) else None for v in found]
+    return finish(builder), units
 
 
-def _checked_options(positions: str, norm: str, unknown: str | None, follow: str | None) -> Options:
+def checked_options(positions: str, norm: str, unknown: str | None, follow: str | None = None) -> Options:
+    """Return the modelling choices of a trace; an unknown word is an error."""
     choices = {
         "positions": ("join", "split"),
         "norm": ("mix", "through"),
@@ -256,30 +289,3 @@ def _note_unreached(tape: Tape, builder: GraphBuilder) -> None:
     unreached = [name for name in builder.shapes if name not in reached]
     if unreached:
         builder.notes.append(f"parameters not reached by this input: {', '.join(unreached)}")
-
-
-def _with_kept(
-    graph: ng.NetGraph, model: nn.Module, masks: Mapping[str, torch.Tensor], whole_without: bool
-) -> ng.NetGraph:
-    """Return the graph with the elements that masks or values keep."""
-    parameters = dict(model.named_parameters())
-    kept = {}
-    for name in graph.edge_parameters:
-        if name in masks:
-            kept[name] = masks[name].cpu().numpy()
-        elif whole_without or parameters[name].is_meta:
-            kept[name] = np.broadcast_to(np.True_, tuple(parameters[name].shape))
-        else:
-            kept[name] = _as_array(parameters[name])
-    graph = ng.with_weights(graph, kept, dtype="bfloat16")
-    acting = {u.parameter for u in graph.unit_parameters}
-    others = {name: mask.cpu().numpy() for name, mask in masks.items() if name in acting}
-    return graph.with_masks(others) if others else graph
-
-
-def _as_array(parameter: torch.Tensor) -> np.ndarray:
-    """Return the values as a numpy array; bfloat16 goes as its bits."""
-    values = parameter.detach().cpu()
-    if values.dtype == torch.bfloat16:
-        return values.contiguous().view(torch.int16).numpy().view(np.uint16)
-    return values.numpy()

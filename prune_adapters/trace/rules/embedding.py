@@ -6,12 +6,13 @@ A table looked up at constant positions (a position table) is a constant source 
 import numpy as np
 import torch
 
+from prune_adapters.trace.meeting import meet, reduce
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.rules.linear import layer_name
-from prune_adapters.trace.values import Constant, Tokens, Value, Weight
+from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 from prune_adapters.trace.weights import connect
 
-__all__ = ["embedding", "input_units", "looked_up"]
+__all__ = ["embedding", "input_units", "looked_up", "token_edges"]
 
 
 def looked_up(op: Operation) -> Value:
@@ -27,14 +28,27 @@ def looked_up(op: Operation) -> Value:
 @register_rule("aten.embedding", "aten.embedding_bag", "aten._embedding_bag", on_parameters=looked_up)
 def embedding(op: Operation) -> Value | tuple[Value, ...]:
     """One weighted edge from each token to each dimension."""
+    result = token_edges(op)
+    return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
+
+
+def token_edges(op: Operation) -> Value:
+    """Return the rows of a table that tokens look up: one weighted edge from each token to each dimension."""
     table, tokens = op.tensors()[:2]
     if not isinstance(tokens, Tokens) or not isinstance(table, Weight):
         raise op.error("its table or its indices are computed from the input", "pass unknown='mix'")
     units = input_units(op, tokens, table.shape[0])
     turned = table.transposed(op.graph.element_starts)
     ids = connect(op.graph, turned, units, layer_name(op, table), "oi")
-    result = op.units(ids.reshape([1] * (len(op.shape) - 1) + [-1]))
-    return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
+    ids = ids.reshape([1] * (len(op.shape) - 1) + [-1])
+    scales = op.value("per_sample_weights")
+    return op.units(_scaled_rows(op, ids, scales) if isinstance(scales, Units) else ids)
+
+
+def _scaled_rows(op: Operation, ids: torch.Tensor, scales: Units) -> torch.Tensor:
+    """Return the ids of a sum of rows, each times a computed number."""
+    one = reduce(op.graph, scales.ids, range(scales.ids.dim()), op.name + ".scale").reshape([1] * ids.dim())
+    return meet(op.graph, [ids, one.expand(ids.shape)], op.name, product=True)
 
 
 def input_units(op: Operation, tokens: Tokens, size: int) -> torch.Tensor:
