@@ -4,6 +4,7 @@ This package knows neither torch nor models; `prune_adapters` turns a PyTorch ne
 back into masks.
 """
 
+from netgraph import generators
 from netgraph.connection import Connection, ElementIndex, ParameterInfo, UnitParameter, Wiring
 from netgraph.convert import (
     from_biadjacency,
@@ -17,7 +18,13 @@ from netgraph.convert import (
     to_scipy,
     unit_order,
 )
-from netgraph.errors import GraphFileError, GraphStructureError, NetGraphError, WeightValueError
+from netgraph.errors import (
+    GraphFileError,
+    GraphStructureError,
+    InfeasibleDegreeError,
+    NetGraphError,
+    WeightValueError,
+)
 from netgraph.graph import NetGraph
 from netgraph.incremental import IncrementalReach
 from netgraph.node_graph import NodeGraph
@@ -58,6 +65,7 @@ __all__ = [
     "GraphFileError",
     "GraphStructureError",
     "IncrementalReach",
+    "InfeasibleDegreeError",
     "NetGraph",
     "NetGraphError",
     "NodeGraph",
@@ -84,6 +92,7 @@ __all__ = [
     "from_edge_array",
     "from_networkx",
     "from_scipy",
+    "generators",
     "layer_sizes",
     "least_repair",
     "load",
