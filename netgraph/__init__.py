@@ -19,6 +19,7 @@ from netgraph.convert import (
     unit_order,
 )
 from netgraph.errors import (
+    ChannelsBelowNodesError,
     GraphFileError,
     GraphStructureError,
     InfeasibleDegreeError,
@@ -41,6 +42,7 @@ from netgraph.reach import (
     trim,
     unit_classes,
 )
+from netgraph.relational import channel_counts, node_of_channel, relational_biadjacency
 from netgraph.repair import Repair, least_repair
 from netgraph.size import (
     SizeRow,
@@ -58,6 +60,7 @@ from netgraph.weights import sweep_weights, with_weights
 from netgraph.why import Cut, Explanation, explain
 
 __all__ = [
+    "ChannelsBelowNodesError",
     "Connection",
     "Cut",
     "ElementIndex",
@@ -77,6 +80,7 @@ __all__ = [
     "WeightValueError",
     "Wiring",
     "accessible",
+    "channel_counts",
     "co_accessible",
     "compression_ratio",
     "consistent_edges",
@@ -96,6 +100,7 @@ __all__ = [
     "layer_sizes",
     "least_repair",
     "load",
+    "node_of_channel",
     "node_order",
     "parameter_sizes",
     "plot_connection",
@@ -103,6 +108,7 @@ __all__ = [
     "plot_profile",
     "plot_unit_classes",
     "plot_weights",
+    "relational_biadjacency",
     "save",
     "sparsity",
     "sweep",
