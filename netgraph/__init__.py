@@ -18,6 +18,7 @@ from netgraph.convert import (
     to_scipy,
     unit_order,
 )
+from netgraph.degree import DegreeRow, in_degrees, is_biregular, is_regular, layer_degrees, out_degrees
 from netgraph.errors import (
     ChannelsBelowNodesError,
     GraphFileError,
@@ -63,6 +64,7 @@ __all__ = [
     "ChannelsBelowNodesError",
     "Connection",
     "Cut",
+    "DegreeRow",
     "ElementIndex",
     "Explanation",
     "GraphFileError",
@@ -97,11 +99,16 @@ __all__ = [
     "from_networkx",
     "from_scipy",
     "generators",
+    "in_degrees",
+    "is_biregular",
+    "is_regular",
+    "layer_degrees",
     "layer_sizes",
     "least_repair",
     "load",
     "node_of_channel",
     "node_order",
+    "out_degrees",
     "parameter_sizes",
     "plot_connection",
     "plot_network",
