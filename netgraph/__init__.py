@@ -4,7 +4,7 @@ This package knows neither torch nor models; `prune_adapters` turns a PyTorch ne
 back into masks.
 """
 
-from netgraph import generators
+from netgraph import flow, generators, spectrum
 from netgraph.connection import Connection, ElementIndex, ParameterInfo, UnitParameter, Wiring
 from netgraph.convert import (
     from_biadjacency,
@@ -94,6 +94,7 @@ __all__ = [
     "effective_density",
     "effective_sparsity",
     "explain",
+    "flow",
     "from_biadjacency",
     "from_edge_array",
     "from_networkx",
@@ -118,6 +119,7 @@ __all__ = [
     "relational_biadjacency",
     "save",
     "sparsity",
+    "spectrum",
     "sweep",
     "sweep_weights",
     "to_biadjacency",
