@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from netgraph import native
 from netgraph.flow.edges import Units, passing_edges, unit_ids
 from netgraph.flow.passes import check_acyclic
 from netgraph.graph import NetGraph
@@ -86,8 +87,11 @@ def edge_betweenness(graph: NetGraph, *, sources: Units = None, targets: Units =
     wanted[unit_ids(graph, "targets", targets, every)] = True
     edges, place = _sorted_edges(graph)
     found = np.zeros(edges.sources.size)
-    for first in range(0, start.size, BATCH):
-        accumulate(edges, start[first : first + BATCH], wanted, found)
+    if native.kernels is not None:
+        native.kernels.betweenness(edges.starts, edges.sources, edges.hops, start, wanted, found)
+    else:
+        for first in range(0, start.size, BATCH):
+            accumulate(edges, start[first : first + BATCH], wanted, found)
     return np.append(found, 0.0)[place]
 
 

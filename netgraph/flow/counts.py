@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from netgraph.connection import Connection
 from netgraph.convert.explode import exploded
-from netgraph.flow.operators import edge_table, weight_table, weight_values
+from netgraph.flow.operators import edge_factors, weight_factors
 from netgraph.flow.passes import PathSums, check_acyclic, run
 from netgraph.graph import NetGraph
 from netgraph.reach import sweep
@@ -45,7 +46,7 @@ def path_counts(graph: NetGraph) -> PathSums:
     >>> counts.shares.round(3).tolist()
     [0.333, 0.667, 0.667, 0.333, 1.0]
     """
-    return run(graph, edge_table(graph))
+    return run(graph, edge_factors(graph))
 
 
 def log2_paths(graph: NetGraph) -> float:
@@ -117,7 +118,7 @@ def path_sums(graph: NetGraph, weights: Mapping[str, np.ndarray], *, power: floa
     >>> float(2 ** path_sums(graph, weights).log2_total)
     6.0
     """
-    return run(graph, weight_table(graph, _all_weights(graph, weights, power), power))
+    return run(graph, weight_factors(graph, _all_weights(graph, weights, power), power))
 
 
 def edge_shares(graph: NetGraph, counts: PathSums) -> np.ndarray:
@@ -159,8 +160,9 @@ def weight_shares(
 
     Returns
     -------
-    dict of str to ndarray of float64
+    dict of str to ndarray
         One array for each edge parameter, in its shape; fractions in [0, 1], added up over the uses of a parameter.
+        float32 for weights of at most 32 bits, which makes 0 of shares below 1e-45, else float64.
 
     Examples
     --------
@@ -170,19 +172,14 @@ def weight_shares(
     >>> weight_shares(graph, weights, path_sums(graph, weights))
     {'weight1': array([[0.25, 0.75]]), 'weight2': array([[1.]])}
     """
-    checked = _all_weights(graph, weights, power)
-    shares = {name: np.zeros(graph.parameters[name].size) for name in graph.edge_parameters}
+    factors = weight_factors(graph, _all_weights(graph, weights, power), power)
+    shares: dict[str, np.ndarray] = {}
     for position, c in enumerate(graph.weighted):
-        group = np.arange(c.rows) // max(c.rows // c.groups, 1)
-        sources = graph.slices[c.source].start + c.source_start + group[:, None] * c.columns + np.arange(c.columns)
-        targets = graph.slices[c.target].start + c.target_start + np.arange(c.rows)[:, None]
-        pairs = sums.product(sources, targets) * graph.gate[targets]
-        own = weight_values(graph, checked, position, power) * pairs[:, :, None]
-        if c.contiguous_offset is not None:
-            shares[c.parameter][c.contiguous_offset : c.contiguous_offset + c.size] += own.reshape(-1)
-        else:
-            np.add.at(shares[c.parameter], c.elements(), own)
-    return {name: flat.reshape(graph.parameters[name].shape) for name, flat in shares.items()}
+        first = graph.slices[c.source].start + c.source_start, graph.slices[c.target].start + c.target_start
+        sources, targets = slice(first[0], first[0] + c.groups * c.columns), slice(first[1], first[1] + c.rows)
+        near, far = sums.scaled(sources, targets)
+        _add_elements(shares, graph, c, factors.shares(position, near, far * graph.gate[targets]))
+    return shares
 
 
 def exact_path_counts(graph: NetGraph) -> tuple[list[int], list[int]]:
@@ -219,6 +216,19 @@ def exact_path_counts(graph: NetGraph) -> tuple[list[int], list[int]]:
     for _, sources, targets in sorted(edges, key=lambda edge: -place[edge[0].source]):
         np.add.at(backward, sources, backward[targets])
     return forward.tolist(), backward.tolist()
+
+
+def _add_elements(found: dict[str, np.ndarray], graph: NetGraph, c: Connection, own: np.ndarray) -> None:
+    """Add one value for each element of a connection to the array of its parameter."""
+    info, first = graph.parameters[c.parameter], c.contiguous_offset
+    if c.parameter not in found and first == 0 and c.size == info.size:
+        found[c.parameter] = own.reshape(info.shape)
+        return
+    flat = found.setdefault(c.parameter, np.zeros(info.shape, dtype=own.dtype)).reshape(-1)
+    if first is not None:
+        flat[first : first + c.size] += own.reshape(-1)
+    else:
+        np.add.at(flat, c.elements(), own)
 
 
 def _all_weights(graph: NetGraph, weights: Mapping[str, np.ndarray], power: float) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from netgraph.connection import Connection, Wiring
 from netgraph.errors import GraphStructureError
-from netgraph.flow.operators import Table, against, along
+from netgraph.flow.operators import Factors, against, along
 from netgraph.graph import NetGraph
 from netgraph.reach import sweep
 from netgraph.walks import passing_targets
@@ -86,9 +86,28 @@ class PathSums:
         exponents = self.forward_exponents[sources] + self.backward_exponents[targets] - self.total_exponent
         return np.ldexp(self.forward[sources] * self.backward[targets] / self.total, np.maximum(exponents, LOWEST))
 
+    def scaled(self, sources: slice, targets: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return forward of some units of one layer and backward of some of another, divided by the sum of all paths.
 
-def run(graph: NetGraph, table: Table) -> PathSums:
-    """Return the sums over all paths, each the product of the factors that `table` gives its edges.
+        Parameters
+        ----------
+        sources, targets : slice
+            Unit ids, each within one layer.
+
+        Returns
+        -------
+        forward, backward : ndarray of float64
+            The product of a number of each is what `product` gives for the two units.
+        """
+        near, far = self.forward[sources], self.backward[targets]
+        if not self.total or not near.size or not far.size:
+            return np.zeros_like(near), np.zeros_like(far)
+        exponents = self.forward_exponents[sources][0] + self.backward_exponents[targets][0] - self.total_exponent
+        return near, np.ldexp(far / self.total, int(np.clip(exponents, LOWEST, -LOWEST // 2)))
+
+
+def run(graph: NetGraph, factors: Factors) -> PathSums:
+    """Return the sums over all paths, each the product of the factors of its edges.
 
     Paths run along kept weights and wiring that pass a change on (`netgraph.walks`): not into a unit whose gate is
     closed, nor into a product with another factor that is zero. Wiring has the factor 1. Edges of different connections
@@ -97,7 +116,7 @@ def run(graph: NetGraph, table: Table) -> PathSums:
     Parameters
     ----------
     graph : NetGraph
-    table : Table
+    factors : Factors
 
     Returns
     -------
@@ -115,7 +134,7 @@ def run(graph: NetGraph, table: Table) -> PathSums:
     for c, passing in passing_targets(graph, sweep(graph).nonzero):
         own = position if isinstance(c, Connection) else -1
         position += isinstance(c, Connection)
-        forward, backward = _moves(graph, c, own, table, passing[graph.slices[c.target]])
+        forward, backward = _moves(graph, c, own, factors, passing[graph.slices[c.target]])
         into[c.target].append((c.source, forward))
         out_of[c.source].append((c.target, backward))
     forward_values, forward_exponents = _pass(graph, graph.layers, into, graph.inputs)
@@ -136,15 +155,13 @@ def check_acyclic(graph: NetGraph) -> None:
 
 
 def _moves(
-    graph: NetGraph, c: Connection | Wiring, position: int, table: Table, passing: np.ndarray
+    graph: NetGraph, c: Connection | Wiring, position: int, factors: Factors, passing: np.ndarray
 ) -> tuple[Move, Move]:
-    sizes = graph.layers[c.source], graph.layers[c.target]
-
     def forward(values: np.ndarray) -> np.ndarray:
-        return along(c, table(position) if position >= 0 else None, sizes, values) * passing
+        return along(c, factors, position, graph.layers[c.target], values) * passing
 
     def backward(values: np.ndarray) -> np.ndarray:
-        return against(c, table(position) if position >= 0 else None, sizes, values * passing)
+        return against(c, factors, position, graph.layers[c.source], values * passing)
 
     return forward, backward
 
@@ -163,14 +180,21 @@ def _pass(
             far = values[graph.slices[other]]
             if far.any():
                 common = max(scale[name], scale[other])
-                total = np.ldexp(total, max(scale[name] - common, LOWEST))
-                total += np.ldexp(move(far), max(scale[other] - common, LOWEST))
+                total = _shifted(total, scale[name] - common) + _shifted(move(far), scale[other] - common)
                 scale[name] = common
         shift = int(np.frexp(total.max(initial=0.0))[1])
-        values[own] = np.ldexp(total, -shift)
+        values[own] = _shifted(total, -shift)
         scale[name] += shift
         exponents[own] = scale[name]
     return values, exponents
+
+
+def _shifted(values: np.ndarray, exponent: int) -> np.ndarray:
+    """Return ``values * 2.0 ** exponent``."""
+    if exponent == 0:
+        return values
+    # A product is faster than ldexp, but its factor must be a number.
+    return values * 2.0**exponent if abs(exponent) < 1000 else np.ldexp(values, max(exponent, LOWEST))
 
 
 def _log2(values: np.ndarray, exponents: np.ndarray) -> np.ndarray:
