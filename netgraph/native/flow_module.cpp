@@ -4,9 +4,11 @@
 #include <nanobind/stl/array.h>
 
 #include <array>
+#include <cstring>
 #include <stdexcept>
 
 #include "brandes.hpp"
+#include "kernels.hpp"
 #include "sums.hpp"
 
 namespace nb = nanobind;
@@ -40,11 +42,22 @@ Rows rows_of(const Array<const Word>& bits, const Shape& shape) {
 // No values at all: factors of 1.
 Factors factors_of(const Rows& rows, const AnyArray& values, int power) {
     require(power == 1 || power == 2, "power: expected 1 or 2");
-    if (values.size() == 0) return {nullptr, 0, power};
+    if (values.size() == 0) {
+        require(rows.taps == 1 || rows.width() * rows.rows == 0, "shape: expected one tap where there are no values");
+        return {nullptr, 0, power};
+    }
     size_of(rows.rows * rows.width(), values.size(), "values: expected one for each element");
     const bool is_double = values.dtype() == nb::dtype<double>();
     require(is_double || values.dtype() == nb::dtype<float>(), "values: expected float32 or float64");
     return {values.data(), is_double, power};
+}
+
+void fold_bits(const Array<const Word>& bits, const Shape& shape, const Array<Word>& pairs) {
+    const Rows rows = rows_of(bits, shape);
+    require(rows.taps > 0, "shape: expected at least one tap");
+    size_of(Rows{rows.rows, rows.columns, 1, rows.groups, nullptr}.words(), pairs.size(), "pairs: expected its words");
+    nb::gil_scoped_release unlocked;
+    fold_taps(rows, pairs.data());
 }
 
 void along(const Array<const Word>& bits, const Shape& shape, const AnyArray& values, int power,
@@ -81,6 +94,13 @@ void shares(const Array<const Word>& bits, const Shape& shape, const AnyArray& v
     weight_shares(rows, factors, sources.data(), targets.data(), out.data());
 }
 
+Betweenness* betweenness_of_isa() {
+#ifdef NETGRAPH_X86
+    if (!std::strcmp(kernels().name, "avx512")) return betweenness_avx512;
+#endif
+    return betweenness_generic;
+}
+
 void betweenness(const Array<const Index>& starts, const Array<const std::int32_t>& edge_sources,
                  const Array<const std::int32_t>& hops, const Array<const Index>& sources,
                  const Array<const bool>& goals, const Array<double>& found) {
@@ -97,14 +117,16 @@ void betweenness(const Array<const Index>& starts, const Array<const std::int32_
     for (std::size_t s = 0; s < sources.size(); ++s)
         require(sources.data()[s] >= 0 && sources.data()[s] < units, "sources: expected units");
     nb::gil_scoped_release unlocked;
-    accumulate_betweenness({units, starts.data(), edge_sources.data(), hops.data()}, sources.data(),
-                           static_cast<Index>(sources.size()), reinterpret_cast<const std::uint8_t*>(goals.data()),
-                           found.data());
+    betweenness_of_isa()({units, starts.data(), edge_sources.data(), hops.data()},
+                         {sources.data(), static_cast<Index>(sources.size())},
+                         reinterpret_cast<const std::uint8_t*>(goals.data()), found.data());
 }
 
 }  // namespace
 
 void define_flow(nb::module_& module) {
+    module.def("fold_taps", &fold_bits, "bits"_a, "shape"_a, "pairs"_a.noconvert(),
+               "Write one bit for each pair of units that a kept element joins.");
     module.def("sum_along", &along, "bits"_a, "shape"_a, "values"_a, "power"_a, "sources"_a, "targets"_a.noconvert(),
                "Write, for each row, the sum of factor times source over its kept elements or pairs.");
     module.def("sum_against", &against, "bits"_a, "shape"_a, "values"_a, "power"_a, "targets"_a,

@@ -32,13 +32,16 @@ class RowBits {
     Word own_ = 0;
 };
 
-// Which columns have a kept tap, one bit a column: `fold` of bits.hpp, in time that grows with the kept ones.
-void fold_kept(const Word* words, Index width, Index taps, Word* pairs) {
-    std::fill(pairs, pairs + words_for(width / taps), 0);
+// Which columns have a kept tap, one bit a column, set in `pairs` from bit `first` on: `fold` of bits.hpp, in time that
+// grows with the kept ones.
+void fold_kept(const Word* words, Index width, Index taps, Word* pairs, Index first) {
+    // A division by `taps` as a product, exact for bits below 2^24.
+    const Word inverse = (Word{1} << 40) / static_cast<Word>(taps) + 1;
     for (Index w = 0; w < words_for(width); ++w)
         for (Word rest = words[w]; rest;) {
-            const Index column = (w * 64 + __builtin_ctzll(rest)) / taps;
-            set_bit(pairs, column);
+            const Word bit = static_cast<Word>(w * 64 + __builtin_ctzll(rest));
+            const Index column = static_cast<Index>(bit >> 24 ? bit / static_cast<Word>(taps) : bit * inverse >> 40);
+            set_bit(pairs, first + column);
             const Index next = (column + 1) * taps - w * 64;
             rest &= next >= 64 ? 0 : all_ones << next;
         }
@@ -56,10 +59,17 @@ bool Rows::narrow() const { return width() < narrow_width; }
 
 Index Rows::words() const { return narrow() ? words_for(rows * width()) : rows * words_for(width()); }
 
+void fold_taps(const Rows& rows, Word* pairs) {
+    const Rows folded{rows.rows, rows.columns, 1, rows.groups, nullptr};
+    const Index row_bits = folded.narrow() ? rows.columns : 64 * words_for(rows.columns);
+    std::fill(pairs, pairs + folded.words(), 0);
+    RowBits bits(rows);
+    for (Index r = 0; r < rows.rows; ++r) fold_kept(bits.of(r), rows.width(), rows.taps, pairs, r * row_bits);
+}
+
 void sum_along(const Rows& rows, const Factors& factors, const double* sources, double* targets) {
     const SumKernels& loops = table();
     const Index group_rows = rows.rows / rows.groups, width = rows.width();
-    std::vector<Word> pairs(words_for(rows.columns));
     std::vector<double> repeated(factors.data && rows.taps > 1 ? width : 0);
     RowBits bits(rows);
     for (Index g = 0; g < rows.groups; ++g) {
@@ -72,8 +82,7 @@ void sum_along(const Rows& rows, const Factors& factors, const double* sources, 
                 targets[r] = loops.dot[factors.kind](row, width, factors.row(r * width), factors.power, at);
                 continue;
             }
-            if (rows.taps > 1) fold_kept(row, width, rows.taps, pairs.data());
-            targets[r] = loops.count(rows.taps > 1 ? pairs.data() : row, rows.columns, own);
+            targets[r] = loops.count(row, width, own);
         }
     }
 }
@@ -81,7 +90,6 @@ void sum_along(const Rows& rows, const Factors& factors, const double* sources, 
 void sum_against(const Rows& rows, const Factors& factors, const double* targets, double* sources) {
     const SumKernels& loops = table();
     const Index group_rows = rows.rows / rows.groups, width = rows.width();
-    std::vector<Word> pairs(words_for(rows.columns));
     std::vector<double> spread(factors.data && rows.taps > 1 ? width : 0);
     RowBits bits(rows);
     for (Index g = 0; g < rows.groups; ++g) {
@@ -95,8 +103,7 @@ void sum_against(const Rows& rows, const Factors& factors, const double* targets
                 loops.axpy[factors.kind](row, width, factors.row(r * width), factors.power, targets[r], at);
                 continue;
             }
-            if (rows.taps > 1) fold_kept(row, width, rows.taps, pairs.data());
-            loops.scatter(rows.taps > 1 ? pairs.data() : row, rows.columns, targets[r], own);
+            loops.scatter(row, width, targets[r], own);
         }
         for (Index k = 0; k < static_cast<Index>(spread.size()); ++k) own[k / rows.taps] += spread[k];
     }

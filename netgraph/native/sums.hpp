@@ -47,6 +47,10 @@ struct Factors {
     }
 };
 
+// One bit for each pair of units, rows as those of a connection with one tap.
+void fold_taps(const Rows& rows, Word* pairs);
+
+// Without factors the rows have one tap.
 void sum_along(const Rows& rows, const Factors& factors, const double* sources, double* targets);
 void sum_against(const Rows& rows, const Factors& factors, const double* targets, double* sources);
 void weight_shares(const Rows& rows, const Factors& factors, const double* sources, const double* targets, void* out);

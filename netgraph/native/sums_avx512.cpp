@@ -6,7 +6,7 @@
 namespace netgraph {
 namespace {
 
-constexpr int few = 10;
+constexpr int few = 5;
 
 __m512d load(__mmask8 lanes, const double* at) { return _mm512_maskz_loadu_pd(lanes, at); }
 __m512d load(__mmask8 lanes, const float* at) { return _mm512_cvtps_pd(_mm256_maskz_loadu_ps(lanes, at)); }
