@@ -159,9 +159,10 @@ def test_the_cube_is_a_cayley_graph():
 
 @pytest.mark.parametrize(
     ("n_nodes", "degree", "bar"),
-    [(50, 7, 1.857143), (64, 8, 1.968254), (256, 16, 1.992157), (1024, 32, 1.998045), (64, 12, 1.84), (64, 4, 3.3)],
+    [(50, 7, 1.857143), (64, 8, 1.957837), (256, 16, 1.98894), (1024, 32, 1.997157), (64, 12, 1.83), (64, 4, 3.15)],
 )
-def test_best_known_is_at_least_as_good_as_its_parts(n_nodes, degree, bar):
+def test_best_known_takes_the_best(n_nodes, degree, bar):
+    """(64, 8), (256, 16) and (1024, 32) come from polarity graphs without a line, which beat the affine ones."""
     graph = gen.best_known(n_nodes, degree, seed=0)
 
     assert (graph.n_nodes, set(graph.degrees.tolist())) == (n_nodes, {degree})

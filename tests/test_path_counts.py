@@ -83,6 +83,22 @@ def test_more_paths_than_a_float_can_say():
     np.testing.assert_allclose(counts.shares, 1 / 8)
 
 
+@pytest.mark.parametrize("first", ["deep", "skip"])
+def test_few_paths_beside_many(first):
+    """Ways of very different number meet in one layer: 8^699 over the deep branch, 1 over the skip."""
+    chain = ng.from_biadjacency([np.ones((8, 8))] * 700)
+    names, units = list(chain.layers), chain.n_units
+    skip = ng.Wiring(names[0], names[-1], 8)
+    connections = [*chain.connections, skip] if first == "deep" else [skip, *chain.connections]
+    graph = ng.NetGraph(chain.layers, connections, chain.bits, chain.inputs, chain.outputs)
+    forward, backward = exact_path_counts(graph)
+    counts = path_counts(graph)
+
+    np.testing.assert_allclose(counts.log2_forward, [log2(n) for n in forward])
+    np.testing.assert_allclose(counts.log2_backward, [log2(n) for n in backward])
+    np.testing.assert_allclose(counts.shares[: units // 2], 1 / 8)
+
+
 def test_no_path():
     cut = ng.from_biadjacency([[[1]], [[0]]])
     counts = path_counts(cut)
@@ -147,6 +163,26 @@ def test_shares_of_weights_are_synflow_scores_over_their_sum(seed):
     for share, layer in zip(shares.values(), layers, strict=True):
         np.testing.assert_allclose(share, (layer.grad * layer / total).detach().numpy(), atol=1e-15)
         assert share.sum() == pytest.approx(1)
+
+
+def test_shares_add_up_over_the_uses_of_a_parameter():
+    """w joins x to h as it is and h to y transposed; u has one element for all pairs of h and y."""
+    tied, one = np.array([[0, 2], [1, 3]]).reshape(2, 2, 1), np.zeros((2, 2, 1), dtype=np.int64)
+    connections = [
+        ng.Connection("w", "x", "h", 2, 2, index=ng.ElementIndex(0, (4, 2, 1, 1))),
+        ng.Connection("w", "h", "y", 2, 2, index=tied),
+        ng.Connection("u", "h", "y", 2, 2, index=one),
+    ]
+    graph = ng.NetGraph({"x": 2, "h": 2, "y": 2}, connections, np.array([15, 15, 15]), [0, 1], [4, 5])
+    w, u = torch.tensor([1.0, 2.0, 3.0, 5.0], dtype=torch.float64, requires_grad=True), torch.ones(1).double()
+    u.requires_grad_()
+    total = ((w.reshape(2, 2).T + u.expand(2, 2)) @ w.reshape(2, 2)).sum()
+    total.backward()
+    weights = {"w": w.detach().numpy(), "u": u.detach().numpy()}
+    shares = weight_shares(graph, weights, path_sums(graph, weights))
+
+    np.testing.assert_allclose(shares["w"], (w.grad * w / total).detach().numpy())
+    np.testing.assert_allclose(shares["u"], (u.grad * u / total).detach().numpy())
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -29,7 +29,7 @@ DENSE = 512
 """Smaller side up to which all singular values are computed."""
 
 LEAST_DEGREE = 3
-"""Mean degree, and number of units in a degree class, below which the measures have no value."""
+"""Mean degree below which the measures have no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def singular_gap(biadjacency: np.ndarray) -> float:
 def imdb(biadjacency: np.ndarray) -> float:
     """Return the iterative mean difference of bound: the mean `ramanujan_gap` over classes of sources of one degree.
 
-    A class is the bipartite graph of all sources of one degree, at least 3 of them, and their targets. Classes for
-    which the gap is nan are left out.
+    A class is the bipartite graph of all sources of one degree and their targets. Classes for which the gap is nan are
+    left out, those of fewer than 3 sources among them.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def imdb(biadjacency: np.ndarray) -> float:
     """
     joined = _checked(biadjacency)
     degrees = joined.sum(axis=0)
-    classes = [degree for degree in np.unique(degrees[degrees > 0]) if (degrees == degree).sum() >= LEAST_DEGREE]
+    classes = np.unique(degrees[degrees > 0])
     gaps = [gap for degree in classes if not np.isnan(gap := ramanujan_gap(joined[:, degrees == degree]))]
     return float(np.mean(gaps)) if gaps else nan
 
