@@ -13,7 +13,7 @@ ORDER = {
         generators relational degree reach weights incremental size walks flow spectrum why repair plot backend
         __init__""",
     "prune_adapters": """errors masks apply soft torch_prune trace counts scores budgets ranking prefixes select
-        patterns store prune groups compact train report explain collapse __init__""",
+        patterns store prune groups compact train report checkpoint explain collapse __init__""",
 }
 LAZY = {"matplotlib", "networkx", "igraph"}
 """Imported inside the functions that need them, so that `import netgraph` stays light."""
