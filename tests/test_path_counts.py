@@ -208,12 +208,13 @@ def _element_shares(graph, sums):
     return sums.product(sources, targets) * kept * graph.gate[targets]
 
 
-def test_path_norms_do_not_overflow():
+@pytest.mark.parametrize("size", [1e6, 1e-6])
+def test_path_norms_neither_overflow_nor_vanish(size):
     deep = ng.from_biadjacency([np.ones((2, 2))] * 300)
-    weights = {name: np.full((2, 2), 1e6) for name in deep.edge_parameters}
+    weights = {name: np.full((2, 2), size) for name in deep.edge_parameters}
     sums = path_sums(deep, weights)
 
-    assert sums.log2_total == pytest.approx(1 + 300 * log2(2e6))
+    assert sums.log2_total == pytest.approx(1 + 300 * log2(2 * size))
     for share in weight_shares(deep, weights, sums).values():
         np.testing.assert_allclose(share, 0.25)
 

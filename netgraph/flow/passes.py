@@ -139,7 +139,8 @@ def run(graph: NetGraph, factors: Factors) -> PathSums:
         out_of[c.source].append((c.target, backward))
     forward_values, forward_exponents = _pass(graph, graph.layers, into, graph.inputs)
     backward_values, backward_exponents = _pass(graph, reversed(list(graph.layers)), out_of, graph.outputs)
-    total = _total(forward_values[graph.outputs], forward_exponents[graph.outputs])
+    outputs = np.unique(graph.outputs)
+    total = _total(forward_values[outputs], forward_exponents[outputs])
     return PathSums(forward_values, backward_values, forward_exponents, backward_exponents, *total)
 
 
@@ -171,22 +172,28 @@ def _pass(
 ) -> tuple[np.ndarray, np.ndarray]:
     values, exponents = np.zeros(graph.n_units), np.zeros(graph.n_units, dtype=np.int64)
     values[starts] = 1.0
-    scale = dict.fromkeys(graph.layers, 0)
+    scale: dict[str, int] = {}
     for name in order:
         own = graph.slices[name]
-        total = values[own]
-        scale[name] = 0 if total.any() else LOWEST
+        terms = [(values[own], 0)]
         for other, move in moves[name]:
             far = values[graph.slices[other]]
             if far.any():
-                common = max(scale[name], scale[other])
-                total = _shifted(total, scale[name] - common) + _shifted(move(far), scale[other] - common)
-                scale[name] = common
+                terms.append((move(far), scale[other]))
+        total, exponent = _sum([term for term in terms if term[0].any()] or terms[:1])
         shift = int(np.frexp(total.max(initial=0.0))[1])
         values[own] = _shifted(total, -shift)
-        scale[name] += shift
-        exponents[own] = scale[name]
+        exponents[own] = scale[name] = exponent + shift
     return values, exponents
+
+
+def _sum(terms: list[tuple[np.ndarray, int]]) -> tuple[np.ndarray, int]:
+    """Return the sum of some values, each under an exponent of its own, under the largest of these."""
+    largest = max(exponent for _, exponent in terms)
+    total = _shifted(terms[0][0], terms[0][1] - largest)
+    for values, exponent in terms[1:]:
+        total = total + _shifted(values, exponent - largest)
+    return total, largest
 
 
 def _shifted(values: np.ndarray, exponent: int) -> np.ndarray:
