@@ -102,6 +102,12 @@ def test_nothing_flows():
     assert bottleneck_layer(cut) is None
 
 
+def test_a_graph_without_connections():
+    bare = ng.NetGraph({"x": 2, "y": 1}, [], np.zeros(0, dtype=np.uint64), [0, 1], [2])
+
+    assert max_flow(bare) == min_cut(bare).size == min_unit_cut(bare).size == 0
+
+
 def test_edges_into_closed_gates_carry_nothing():
     graph = ng.NetGraph(
         {"x": 1, "y": 2}, [ng.Connection("w", "x", "y", 2, 1)], np.array([3]), [0], [1, 2], gate=np.array([1, 1, 0])

@@ -108,6 +108,17 @@ def test_no_path():
     assert weight_shares(cut, weights_of(cut), path_sums(cut, weights_of(cut)))["weight1"].tolist() == [[0]]
 
 
+def test_layers_without_units_and_graphs_without_connections():
+    hollow = ng.from_biadjacency([np.zeros((0, 3)), np.zeros((2, 0))])
+    bare = ng.NetGraph({"x": 2, "y": 1}, [], np.zeros(0, dtype=np.uint64), [0, 1], [2])
+
+    for graph in (hollow, bare):
+        weights = weights_of(graph)
+        assert log2_paths(graph) == path_sums(graph, weights).log2_total == -inf
+        assert edge_shares(graph, path_counts(graph)).size == 0
+        assert sum(share.size for share in weight_shares(graph, weights, path_sums(graph, weights)).values()) == 0
+
+
 def test_taps_are_one_edge_and_connections_are_several():
     connections = [ng.Connection("w", "x", "y", 1, 1, 9), ng.Wiring("x", "y", 1), ng.Connection("v", "x", "y", 1, 1)]
     graph = ng.NetGraph({"x": 1, "y": 1}, connections, np.array([0b111000111, 1]), [0], [1])

@@ -197,8 +197,9 @@ def _ends(graph: NetGraph, sources: Units, targets: Units) -> tuple[np.ndarray, 
 
 def _capacities(graph: NetGraph) -> coo_array:
     """Return how many edges that pass a change on join each two units."""
-    ends = [(s[open_], t[open_]) for _, s, t, open_ in passing_edges(graph)]
-    rows, columns = (np.concatenate([np.zeros(0, dtype=np.int64), *side]) for side in zip(*ends, strict=True))
+    ends = [np.zeros((2, 0), dtype=np.int64)]
+    ends += [np.stack([source[open_], target[open_]]) for _, source, target, open_ in passing_edges(graph)]
+    rows, columns = np.concatenate(ends, axis=1)
     edges = coo_array((np.ones(rows.size, dtype=np.int64), (rows, columns)), shape=(graph.n_units, graph.n_units))
     edges.sum_duplicates()
     return edges
