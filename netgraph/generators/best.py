@@ -25,9 +25,10 @@ def best_known(n_nodes: int, degree: int, *, seed: int | np.random.Generator | N
     """Return the regular graph with the shortest average path among algebraic constructions, without any search.
 
     From degree sqrt(n) / 2 on these are affine polarity (q^2 nodes), Erdos-Renyi polarity (q^2 + q + 1) and
-    McKay-Miller-Siran (2 q^2) graphs, resized and refilled where they do not fit; below, random Cayley graphs. A random
-    regular graph takes part everywhere. Where the diameter is 2 all graphs have the same average path length, and the
-    first of this list is taken. A search by edge swaps improves it, mostly below sqrt(n) / 2.
+    McKay-Miller-Siran (2 q^2) graphs, resized and refilled where they do not fit; below, the best of random Cayley
+    graphs and a random regular graph, which also stands in where no construction is near. Where the diameter is 2 all
+    graphs have the same average path length, and the first of this list is taken. A search by edge swaps improves it,
+    mostly below sqrt(n) / 2.
 
     Parameters
     ----------
@@ -64,12 +65,11 @@ def best_known(n_nodes: int, degree: int, *, seed: int | np.random.Generator | N
     return best if least < inf else circulant(n_nodes, degree=degree)
 
 
-def _candidates(n_nodes: int, degree: int, rng: np.random.Generator) -> Iterator[NodeGraph]:
+def _candidates(n_nodes: int, degree: int, rng: np.random.Generator) -> list[NodeGraph]:
     if 4 * degree * degree >= n_nodes:
-        yield from _algebraic(n_nodes, degree, rng)
-    elif (found := search_cayley(n_nodes, degree, seed=rng)) is not None:
-        yield found
-    yield random_regular(n_nodes, degree, seed=rng)
+        return list(_algebraic(n_nodes, degree, rng)) or [random_regular(n_nodes, degree, seed=rng)]
+    transitive = search_cayley(n_nodes, degree, seed=rng)
+    return [*([] if transitive is None else [transitive]), random_regular(n_nodes, degree, seed=rng)]
 
 
 def _algebraic(n_nodes: int, degree: int, rng: np.random.Generator) -> Iterator[NodeGraph]:
