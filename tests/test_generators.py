@@ -6,6 +6,7 @@ import pytest
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import shortest_path
 
+import netgraph as ng
 from netgraph import InfeasibleDegreeError, NetGraphError, NodeGraph
 from netgraph import generators as gen
 
@@ -90,6 +91,23 @@ def test_ws_flex_keeps_its_edges(mean_degree, probability):
 
 def test_ws_flex_without_rewiring_is_watts_strogatz():
     assert gen.ws_flex(20, 6, 0.0) == gen.watts_strogatz(20, 6, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("n_nodes", "density", "probability", "seed", "clustering", "aspl"),
+    [
+        (64, 0.40744797736190963, 0.41665082046062124, 0, 0.4310934375174911, 1.5863095238095237),
+        (64, 0.15000368708808398, 0.5512690014653079, 16, 0.16460197788322795, 2.0540674603174605),
+        (64, 0.270600293377571, 0.0044742228834129365, 16, 0.69875838493292, 2.2807539682539684),
+        (16, 0.5104033030370979, 0.28994082840236685, 1, 0.5358134920634919, 1.4666666666666666),
+    ],
+)
+def test_ws_flex_draws_the_published_graphs(n_nodes, density, probability, seed, clustering, aspl):
+    """Figures that You et al. publish beside their code; all 7141 graphs there come out the same."""
+    graph = gen.ws_flex(n_nodes, n_nodes * density, probability, seed=seed)
+
+    assert ng.spectrum.clustering(graph) == pytest.approx(clustering, rel=1e-12)
+    assert distances(graph).sum() / n_nodes / (n_nodes - 1) == pytest.approx(aspl, rel=1e-12)
 
 
 def reference_ws(n, k, p, rng):
