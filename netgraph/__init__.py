@@ -4,6 +4,7 @@ This package knows neither torch nor models; `prune_adapters` turns a PyTorch ne
 back into masks.
 """
 
+from netgraph import flow, generators, spectrum
 from netgraph.connection import Connection, ElementIndex, ParameterInfo, UnitParameter, Wiring
 from netgraph.convert import (
     from_biadjacency,
@@ -17,7 +18,15 @@ from netgraph.convert import (
     to_scipy,
     unit_order,
 )
-from netgraph.errors import GraphFileError, GraphStructureError, NetGraphError, WeightValueError
+from netgraph.degree import DegreeRow, in_degrees, is_biregular, is_regular, layer_degrees, out_degrees
+from netgraph.errors import (
+    ChannelsBelowNodesError,
+    GraphFileError,
+    GraphStructureError,
+    InfeasibleDegreeError,
+    NetGraphError,
+    WeightValueError,
+)
 from netgraph.graph import NetGraph
 from netgraph.incremental import IncrementalReach
 from netgraph.node_graph import NodeGraph
@@ -34,6 +43,7 @@ from netgraph.reach import (
     trim,
     unit_classes,
 )
+from netgraph.relational import channel_counts, node_of_channel, relational_biadjacency
 from netgraph.repair import Repair, least_repair
 from netgraph.size import (
     SizeRow,
@@ -51,13 +61,16 @@ from netgraph.weights import sweep_weights, with_weights
 from netgraph.why import Cut, Explanation, explain
 
 __all__ = [
+    "ChannelsBelowNodesError",
     "Connection",
     "Cut",
+    "DegreeRow",
     "ElementIndex",
     "Explanation",
     "GraphFileError",
     "GraphStructureError",
     "IncrementalReach",
+    "InfeasibleDegreeError",
     "NetGraph",
     "NetGraphError",
     "NodeGraph",
@@ -69,6 +82,7 @@ __all__ = [
     "WeightValueError",
     "Wiring",
     "accessible",
+    "channel_counts",
     "co_accessible",
     "compression_ratio",
     "consistent_edges",
@@ -80,22 +94,32 @@ __all__ = [
     "effective_density",
     "effective_sparsity",
     "explain",
+    "flow",
     "from_biadjacency",
     "from_edge_array",
     "from_networkx",
     "from_scipy",
+    "generators",
+    "in_degrees",
+    "is_biregular",
+    "is_regular",
+    "layer_degrees",
     "layer_sizes",
     "least_repair",
     "load",
+    "node_of_channel",
     "node_order",
+    "out_degrees",
     "parameter_sizes",
     "plot_connection",
     "plot_network",
     "plot_profile",
     "plot_unit_classes",
     "plot_weights",
+    "relational_biadjacency",
     "save",
     "sparsity",
+    "spectrum",
     "sweep",
     "sweep_weights",
     "to_biadjacency",

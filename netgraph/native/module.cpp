@@ -7,6 +7,7 @@
 #include <string>
 
 #include "counters.hpp"
+#include "flow_module.hpp"
 #include "sweep.hpp"
 
 namespace nb = nanobind;
@@ -160,6 +161,7 @@ NB_MODULE(_native, module) {
                "Pack the values into bits on the way; return -1 or the first connection with a NaN.");
     module.def("restrict", &restrict_elements, "plan"_a, "bits"_a, "sources"_a, "targets"_a, "out"_a.noconvert(),
                "Write the bits whose source and target unit are flagged.");
+    define_flow(module);
     module.def("stream", &stream, "array"_a, "Return the OR of all bytes of an array: one streaming read of it.");
     module.def("isa", [] { return kernels().name; }, "Return the name of the instruction set in use.");
     module.def("use_isa", &choose, "name"_a, "Use \"generic\", \"avx2\" or \"avx512\" from now on.");
