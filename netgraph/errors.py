@@ -4,11 +4,12 @@
     +-- GraphStructureError (ValueError)    layers, connections or bits do not fit together
     +-- WeightValueError (ValueError)       a weight is NaN, so "kept" has no answer
     +-- GraphFileError (ValueError)         a file is not a graph that this version can read
+    +-- InfeasibleDegreeError (ValueError)  no graph with these degrees exists, or none of the wanted kind
 
 Everything else is a plain ``ValueError``, ``TypeError`` or ``KeyError``.
 """
 
-__all__ = ["GraphFileError", "GraphStructureError", "NetGraphError", "WeightValueError"]
+__all__ = ["GraphFileError", "GraphStructureError", "InfeasibleDegreeError", "NetGraphError", "WeightValueError"]
 
 
 class NetGraphError(Exception):
@@ -25,3 +26,7 @@ class WeightValueError(NetGraphError, ValueError):
 
 class GraphFileError(NetGraphError, ValueError):
     """A file is not a saved graph, or one that this version cannot read."""
+
+
+class InfeasibleDegreeError(NetGraphError, ValueError):
+    """No graph with these degrees exists, or none of the wanted kind."""

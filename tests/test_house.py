@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = {
     "netgraph": """errors bits native connection describe structure graph node_graph reference compiled storage convert
-        reach weights incremental size walks why repair plot __init__""",
+        reach weights incremental size walks why repair paths search plot __init__""",
     "prune_adapters": """errors masks apply soft torch_prune trace counts scores budgets ranking prefixes select
         patterns store prune groups compact train report explain collapse __init__""",
 }

@@ -59,7 +59,22 @@ struct Avx2 {
     static void store(Word* at, Vector value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), value); }
     static Vector both(Vector a, Vector b) { return _mm256_and_si256(a, b); }
     static Vector either(Vector a, Vector b) { return _mm256_or_si256(a, b); }
+    static Vector either(Vector a, Vector b, Vector c) { return either(either(a, b), c); }
+    static bool covers(Vector a, Vector all) { return _mm256_testc_si256(a, all); }
     static bool any(Vector a) { return !_mm256_testz_si256(a, a); }
+
+    // Rotates each lane of G bits to the left.
+    template <int G>
+    struct Turn {
+        __m128i left, right;
+        explicit Turn(std::uint32_t shift)
+            : left(_mm_cvtsi32_si128(static_cast<int>(shift))), right(_mm_cvtsi32_si128(static_cast<int>(G - shift))) {}
+        Vector operator()(Vector a) const {
+            if (G == 64) return either(_mm256_sll_epi64(a, left), _mm256_srl_epi64(a, right));
+            if (G == 32) return either(_mm256_sll_epi32(a, left), _mm256_srl_epi32(a, right));
+            return either(_mm256_sll_epi16(a, left), _mm256_srl_epi16(a, right));
+        }
+    };
 
     // Counts the bits of each half byte by table; sum of absolute differences adds the bytes of a word.
     struct Counter {
@@ -112,6 +127,6 @@ struct Avx2 {
 
 }  // namespace
 
-const Kernels kernels_avx2 = table_of<Avx2>("avx2");
+const Kernels kernels_avx2 = table_of<Avx2, Avx2>("avx2");
 
 }  // namespace netgraph

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "counters.hpp"
+#include "search_module.hpp"
 #include "sweep.hpp"
 
 namespace nb = nanobind;
@@ -161,6 +162,7 @@ NB_MODULE(_native, module) {
     module.def("restrict", &restrict_elements, "plan"_a, "bits"_a, "sources"_a, "targets"_a, "out"_a.noconvert(),
                "Write the bits whose source and target unit are flagged.");
     module.def("stream", &stream, "array"_a, "Return the OR of all bytes of an array: one streaming read of it.");
+    define_search(module);
     module.def("isa", [] { return kernels().name; }, "Return the name of the instruction set in use.");
     module.def("use_isa", &choose, "name"_a, "Use \"generic\", \"avx2\" or \"avx512\" from now on.");
 }
