@@ -240,7 +240,7 @@ class NodeGraph:
         if (wrong := np.flatnonzero(np.diff(code) <= 0)).size:
             a, b = ends[wrong[0] + 1].tolist()
             raise GraphStructureError(f"node {a}: neighbour {b} stands twice or out of order")
-        lonely = np.setdiff1d(code, np.sort(ends[:, 1] * n_nodes + ends[:, 0]))
-        if lonely.size:
-            a, b = divmod(int(lonely[0]), n_nodes)
+        back = np.sort(ends[:, 1] * n_nodes + ends[:, 0])
+        if not np.array_equal(code, back):
+            a, b = divmod(int(np.setdiff1d(code, back)[0]), n_nodes)
             raise GraphStructureError(f"edge {a} - {b}: stands at node {a} only; an undirected edge stands at both")
