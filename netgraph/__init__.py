@@ -22,6 +22,7 @@ from netgraph.errors import (
     GraphStructureError,
     InfeasibleDegreeError,
     NetGraphError,
+    SearchLimitError,
     WeightValueError,
 )
 from netgraph.graph import NetGraph
@@ -55,6 +56,17 @@ from netgraph.reach import (
     unit_classes,
 )
 from netgraph.repair import Repair, least_repair
+from netgraph.search import (
+    Rewired,
+    SearchProgress,
+    SearchState,
+    Shortened,
+    resume,
+    rewire,
+    shorten,
+    swap_connection_edges,
+    swap_edges,
+)
 from netgraph.size import (
     SizeRow,
     compression_ratio,
@@ -85,6 +97,11 @@ __all__ = [
     "NodeGraph",
     "ParameterInfo",
     "Repair",
+    "Rewired",
+    "SearchLimitError",
+    "SearchProgress",
+    "SearchState",
+    "Shortened",
     "SizeRow",
     "Sweep",
     "UnitParameter",
@@ -126,9 +143,14 @@ __all__ = [
     "plot_unit_classes",
     "plot_weights",
     "reachable_fraction",
+    "resume",
+    "rewire",
     "save",
+    "shorten",
     "shortest_path_lengths",
     "sparsity",
+    "swap_connection_edges",
+    "swap_edges",
     "sweep",
     "sweep_weights",
     "to_biadjacency",

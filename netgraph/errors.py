@@ -5,11 +5,19 @@
     +-- WeightValueError (ValueError)       a weight is NaN, so "kept" has no answer
     +-- GraphFileError (ValueError)         a file is not a graph that this version can read
     +-- InfeasibleDegreeError (ValueError)  no graph with these degrees exists, or none of the wanted kind
+    +-- SearchLimitError (RuntimeError)     a random search has used up its tries
 
 Everything else is a plain ``ValueError``, ``TypeError`` or ``KeyError``.
 """
 
-__all__ = ["GraphFileError", "GraphStructureError", "InfeasibleDegreeError", "NetGraphError", "WeightValueError"]
+__all__ = [
+    "GraphFileError",
+    "GraphStructureError",
+    "InfeasibleDegreeError",
+    "NetGraphError",
+    "SearchLimitError",
+    "WeightValueError",
+]
 
 
 class NetGraphError(Exception):
@@ -30,3 +38,7 @@ class GraphFileError(NetGraphError, ValueError):
 
 class InfeasibleDegreeError(NetGraphError, ValueError):
     """No graph with these degrees exists, or none of the wanted kind."""
+
+
+class SearchLimitError(NetGraphError, RuntimeError):
+    """A random search has used up its tries; the message counts what it has done."""

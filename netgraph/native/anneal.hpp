@@ -53,14 +53,6 @@ public:
         return raised ? static_cast<double>(sum) / static_cast<double>(raised) : 0.0;
     }
 
-    // Make up to `moves` random moves without asking for the energy; returns how many were made in `tries`.
-    Index shuffle(Index moves, Index tries) {
-        Index made = 0;
-        for (; made < moves && tries > 0; --tries) made += model.propose(random, 1);
-        energy = model.energy(never);
-        return made;
-    }
-
     void restore(Cells cells, Index least, Index moves, bool here) {
         best_cells = std::move(cells);
         best = least;

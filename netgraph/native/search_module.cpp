@@ -3,6 +3,7 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -77,7 +78,6 @@ void define(nb::module_& module, const char* name,
             "cells"_a.noconvert(), "best"_a, "accepted"_a, "at_best"_a)
         .def("run", &Chain::run, "steps"_a, "temperature"_a, "enough"_a, nb::call_guard<nb::gil_scoped_release>())
         .def("rise", &Chain::rise, "count"_a, nb::call_guard<nb::gil_scoped_release>())
-        .def("shuffle", &Chain::shuffle, "moves"_a, "tries"_a, nb::call_guard<nb::gil_scoped_release>())
         .def(
             "evaluate",
             [](Chain& self, Index times) {
@@ -111,12 +111,30 @@ Index count_hops(const Array<const Index>& offsets, const Array<const std::int32
                       counts.data());
 }
 
+// Swaps edges of the cells, at most `moves` times in `tries`; returns how many swaps were made.
+Index swap_edges(const Array<Node, 2>& cells, Index moves, Index tries, Word random) {
+    SwapTable table = table_of(Array<const Node, 2>(cells));
+    nb::gil_scoped_release unlocked;
+    Random numbers{random};
+    Swap swap;
+    Index made = 0;
+    for (; made < moves && tries > 0; --tries) {
+        if (!table.draw(numbers, swap, 1)) continue;
+        SwapTable::apply(swap, table.cells);
+        ++made;
+    }
+    std::copy(table.cells.begin(), table.cells.end(), cells.data());
+    return made;
+}
+
 }  // namespace
 
 void define_search(nb::module_& module) {
     define<Swaps>(module, "Swaps", &swaps_of);
     define<TwoHops>(module, "TwoHops", &two_hops_of);
     define<Lifts>(module, "Lifts", &lifts_of);
+    module.def("swap_edges", &swap_edges, "cells"_a.noconvert(), "moves"_a, "tries"_a, "random"_a,
+               "Make up to `moves` random double edge swaps in `tries`; return how many were made.");
     module.def("count_hops", &count_hops, "offsets"_a, "targets"_a, "sources"_a, "counts"_a.noconvert(),
                "Add to counts[k] the nodes that are k hops from a source, for each source; return the largest k.");
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from netgraph.search.reference_models import NEVER, TRIES, LiftModel, PairModel, Random, SwapModel
 
-__all__ = ["Lifts", "Swaps", "TwoHops"]
+__all__ = ["Lifts", "Swaps", "TwoHops", "swap_edges"]
 
 
 class Model(Protocol):
@@ -78,15 +78,6 @@ class _Annealer(Generic[M]):
                 rises.append(found - self.energy)
         return sum(rises) / len(rises) if rises else 0.0
 
-    def shuffle(self, moves: int, tries: int) -> int:
-        made = 0
-        for _ in range(tries):
-            if made == moves:
-                break
-            made += self._model.propose(self._random, 1)
-        self.energy = self._model.energy()
-        return made
-
     def evaluate(self, times: int) -> int:
         return [self._model.energy() for _ in range(times)][-1]
 
@@ -125,3 +116,13 @@ class Lifts(_Annealer[LiftModel]):
 
     def __init__(self, cells: np.ndarray, option: int, random: int) -> None:
         super().__init__(LiftModel(cells, option), random)
+
+
+def swap_edges(cells: np.ndarray, moves: int, tries: int, random: int) -> int:
+    """Make up to `moves` random double edge swaps in the table `cells` in `tries`; return how many were made."""
+    model, numbers, made = SwapModel(cells), Random(random), 0
+    while made < moves and tries > 0:
+        made += model.propose(numbers, 1)
+        tries -= 1
+    cells[:] = model.cells
+    return made
