@@ -39,8 +39,13 @@ from netgraph.paths import (
     distance_histogram,
     estimate_average_shortest_path_length,
     gradient_resistance,
+    input_output_path_length,
+    input_output_reachable_fraction,
     reachable_fraction,
     shortest_path_lengths,
+    unit_distance_histogram,
+    unit_path_length,
+    unit_reachable_fraction,
 )
 from netgraph.plot import plot_connection, plot_network, plot_profile, plot_unit_classes, plot_weights
 from netgraph.reach import (
@@ -132,6 +137,8 @@ __all__ = [
     "from_networkx",
     "from_scipy",
     "gradient_resistance",
+    "input_output_path_length",
+    "input_output_reachable_fraction",
     "layer_sizes",
     "least_repair",
     "load",
@@ -159,6 +166,9 @@ __all__ = [
     "to_scipy",
     "trim",
     "unit_classes",
+    "unit_distance_histogram",
     "unit_order",
+    "unit_path_length",
+    "unit_reachable_fraction",
     "with_weights",
 ]

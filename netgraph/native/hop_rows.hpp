@@ -170,5 +170,42 @@ Index spread(const Index* offsets, const std::int32_t* targets, Index nodes, con
     return reached.total();
 }
 
+template <class V>
+bool pull(const Index* offsets, const std::int32_t* sources, Index rows, const Word* from, const Word* seen,
+          const Word* full, Word* to) {
+    constexpr int Z = spread_words / V::words;
+    const Seen<V, Z> all(full);
+    typename V::Vector any = {};
+    for (Index r = 0; r < rows; ++r, seen += spread_words, to += spread_words) {
+        if (offsets[r] == offsets[r + 1]) continue;
+        const Seen<V, Z> known(seen);
+        if (known.covers(all)) continue;
+        Seen<V, Z> found(from + sources[offsets[r]] * spread_words);
+        for (Index e = offsets[r] + 1; e < offsets[r + 1]; ++e) found.join(from + sources[e] * spread_words);
+        for (int z = 0; z < Z; ++z) {
+            const typename V::Vector news = V::without(found.bits[z], known.bits[z]);
+            any = V::either(any, news);
+            V::store(to + z * V::words, V::either(V::load(to + z * V::words), news));
+        }
+    }
+    return V::any(any);
+}
+
+template <class V>
+Index settle(const std::uint8_t* wanted, Index rows, Word* next, Word* seen, Word* front) {
+    constexpr int Z = spread_words / V::words;
+    typename V::Counter counter;
+    for (Index r = 0; r < rows; ++r)
+        for (int z = 0; z < Z; ++z) {
+            const Index at = r * spread_words + z * V::words;
+            const typename V::Vector news = V::load(next + at);
+            V::store(seen + at, V::either(V::load(seen + at), news));
+            V::store(front + at, news);
+            V::store(next + at, typename V::Vector{});
+            if (wanted[r]) counter.add(news);
+        }
+    return counter.total();
+}
+
 }  // namespace
 }  // namespace netgraph

@@ -43,6 +43,14 @@ struct HopKernels {
     // One step of a search from 512 sources, a bit each: to = from or the OR of `from` over the neighbours. Rows of
     // eight words. Returns how many bits are set.
     Index (*spread)(const Index* offsets, const std::int32_t* targets, Index nodes, const Word* from, Word* to);
+
+    // to |= the OR of `from` over the sources of each of `rows` rows, less what is seen; rows that have seen all are
+    // left out. Returns whether anything came. Rows of eight words.
+    bool (*pull)(const Index* offsets, const std::int32_t* sources, Index rows, const Word* from, const Word* seen,
+                 const Word* full, Word* to);
+
+    // seen |= next, front = next, next = 0; returns how many bits of `next` are in wanted rows. Rows of eight words.
+    Index (*settle)(const std::uint8_t* wanted, Index rows, Word* next, Word* seen, Word* front);
 };
 
 constexpr Index spread_words = 8;

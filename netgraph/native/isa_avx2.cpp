@@ -60,6 +60,7 @@ struct Avx2 {
     static Vector both(Vector a, Vector b) { return _mm256_and_si256(a, b); }
     static Vector either(Vector a, Vector b) { return _mm256_or_si256(a, b); }
     static Vector either(Vector a, Vector b, Vector c) { return either(either(a, b), c); }
+    static Vector without(Vector a, Vector b) { return _mm256_andnot_si256(b, a); }
     static bool covers(Vector a, Vector all) { return _mm256_testc_si256(a, all); }
     static bool any(Vector a) { return !_mm256_testz_si256(a, a); }
 

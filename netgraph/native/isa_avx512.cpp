@@ -51,6 +51,7 @@ struct Avx512 {
     static Vector both(Vector a, Vector b) { return _mm512_and_si512(a, b); }
     static Vector either(Vector a, Vector b) { return _mm512_or_si512(a, b); }
     static Vector either(Vector a, Vector b, Vector c) { return _mm512_ternarylogic_epi64(a, b, c, 0xfe); }
+    static Vector without(Vector a, Vector b) { return _mm512_andnot_si512(b, a); }
     static bool covers(Vector a, Vector all) { return _mm512_cmpneq_epi64_mask(a, all) == 0; }
     static bool any(Vector a) { return _mm512_test_epi64_mask(a, a) != 0; }
 

@@ -21,6 +21,7 @@ struct Generic {
     static Vector both(Vector a, Vector b) { return a & b; }
     static Vector either(Vector a, Vector b) { return a | b; }
     static Vector either(Vector a, Vector b, Vector c) { return a | b | c; }
+    static Vector without(Vector a, Vector b) { return a & ~b; }
     static bool covers(Vector a, Vector all) { return a == all; }
     static bool any(Vector a) { return a != 0; }
 

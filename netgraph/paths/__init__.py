@@ -1,7 +1,8 @@
 """Path lengths: how many hops lie between the nodes of a graph, the least there can be, how fast a signal spreads.
 
-A mean path length falls when a graph falls apart, because pairs that no path joins are left out: `reachable_fraction`
-belongs beside it.
+Three means, never to be compared with each other: `average_shortest_path_length` of a node graph, and of a network
+`input_output_path_length` and `unit_path_length`. A mean path length falls when a graph falls apart, because pairs
+that no path joins are left out: the reachable fraction belongs beside it.
 """
 
 from netgraph.paths.bound import aspl_gap, aspl_lower_bound, diameter_lower_bound
@@ -13,6 +14,13 @@ from netgraph.paths.measures import (
     distance_histogram,
     reachable_fraction,
     shortest_path_lengths,
+)
+from netgraph.paths.units import (
+    input_output_path_length,
+    input_output_reachable_fraction,
+    unit_distance_histogram,
+    unit_path_length,
+    unit_reachable_fraction,
 )
 
 __all__ = [
@@ -26,6 +34,11 @@ __all__ = [
     "distance_histogram",
     "estimate_average_shortest_path_length",
     "gradient_resistance",
+    "input_output_path_length",
+    "input_output_reachable_fraction",
     "reachable_fraction",
     "shortest_path_lengths",
+    "unit_distance_histogram",
+    "unit_path_length",
+    "unit_reachable_fraction",
 ]
