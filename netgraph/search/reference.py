@@ -11,7 +11,7 @@ import numpy as np
 
 from netgraph.search.reference_models import NEVER, TRIES, LiftModel, PairModel, Random, SwapModel
 
-__all__ = ["Lifts", "Swaps", "TwoHops", "swap_edges"]
+__all__ = ["Lifts", "Model", "Swaps", "TwoHops", "swap_edges"]
 
 
 class Model(Protocol):

@@ -83,7 +83,19 @@ class Shortened:
 
 @dataclass(frozen=True, slots=True)
 class SearchState:
-    """All that a search needs to go on; it can be pickled."""
+    """All that a search needs to go on; it can be pickled.
+
+    Parameters
+    ----------
+    stages : tuple of Stage
+        What each chain goes through.
+    budget : Budget
+        Of each chain.
+    chains : tuple of ChainState
+        Where each stands.
+    threads : int
+        Chains that run at a time.
+    """
 
     stages: tuple[Stage, ...]
     budget: Budget

@@ -8,15 +8,14 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from netgraph.node_graph import NodeGraph
-from netgraph.paths import distance_histogram
 from netgraph.search.algebraic import algebraic_seed
 from netgraph.search.plan import Stage
+from netgraph.search.score import Score, is_connected, score_of
 from netgraph.search.tables import Annealer, graph_of_arcs, graph_of_table, open_annealer, random_arcs, table_of
 
-__all__ = ["Budget", "ChainState", "Report", "Score", "four_cycles", "run_chain", "score_of", "weigh"]
+__all__ = ["Annealing", "Budget", "ChainState", "Report", "run_chain", "weigh"]
 
 BLOCKS = 2000
 """Most blocks of a round in steps: each has one temperature."""
@@ -33,16 +32,19 @@ SAMPLES = 200
 clock = time.monotonic
 """Measures seconds; benchmarks of a busy machine put `time.thread_time` here."""
 
-Score = tuple[int, int, int]
-"""Sum of hops over ordered pairs, diameter, 4-cycles: less is better, in this order."""
-
 Report = Callable[["ChainState", float, int], None]
 """Takes a chain, the share of its budget that is used, and the energy of the present graph."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How long a chain runs: steps, or seconds where `steps` is None."""
+    """How long a chain runs: steps, or seconds where `steps` is None.
+
+    Parameters
+    ----------
+    steps : int or None
+    seconds : float
+    """
 
     steps: int | None = None
     seconds: float = 0.0
@@ -68,6 +70,8 @@ class ChainState:
         Seconds that are spent.
     trace : list of (steps, stage, energy)
         Whenever the best energy of a stage fell.
+    annealing : Annealing or None
+        The stage under way.
     """
 
     seed: int
@@ -85,7 +89,21 @@ class ChainState:
 
 @dataclass(slots=True)
 class Annealing:
-    """The part of the state that an annealer holds, and what its round began with."""
+    """The part of the state that an annealer holds, and what its round began with.
+
+    Parameters
+    ----------
+    cells, best_cells : ndarray
+        Of the present and the best graph of the stage.
+    random, best, at_best, accepted
+        As the annealer has them.
+    hot : float
+        First temperature of the round.
+    steps : int
+        Of the round.
+    first_second, seconds : float
+        When the round began, in seconds spent, and how long it may take.
+    """
 
     cells: np.ndarray
     best_cells: np.ndarray
@@ -97,24 +115,6 @@ class Annealing:
     steps: int
     first_second: float
     seconds: float
-
-
-def score_of(graph: NodeGraph) -> Score:
-    """Return the sum of hops, the diameter and the 4-cycles of a connected graph."""
-    counts = distance_histogram(graph)
-    return int(counts @ np.arange(len(counts))), len(counts) - 1, four_cycles(graph)
-
-
-def four_cycles(graph: NodeGraph) -> int:
-    """Return the number of 4-cycles: over all pairs of nodes, pairs of common neighbours, each cycle twice."""
-    shape = (graph.n_nodes, graph.n_nodes)
-    adjacency = csr_array((np.ones(len(graph.targets), dtype=np.int64), graph.targets, graph.offsets), shape=shape)
-    squares = 0
-    for start in range(0, graph.n_nodes, 512):
-        common = (adjacency[start : start + 512] @ adjacency).data
-        squares += int((common * (common - 1)).sum()) // 2
-    own = int((graph.degrees * (graph.degrees - 1)).sum()) // 2  # a node and itself
-    return (squares - own) // 4
 
 
 def run_chain(
@@ -228,12 +228,8 @@ def _start(stage: Stage, state: ChainState, rng: np.random.Generator) -> np.ndar
         return table_of(state.best)
     while True:
         arcs = random_arcs(n_nodes, degree, stage.option, rng)
-        if _connected(graph_of_arcs(arcs, stage.option)):
+        if is_connected(graph_of_arcs(arcs, stage.option)):
             return arcs
-
-
-def _connected(graph: NodeGraph) -> bool:
-    return int(distance_histogram(graph).sum()) == graph.n_nodes**2
 
 
 def _keep(annealer: Annealer, now: Annealing) -> None:
@@ -262,7 +258,7 @@ def weigh(stage: Stage, state: ChainState) -> None:
     if now is None:
         return
     found = graph_of_arcs(now.best_cells, stage.option) if stage.kind == "Lifts" else graph_of_table(now.best_cells)
-    if not _connected(found):
+    if not is_connected(found):
         return
     score = score_of(found)
     if score < state.score:

@@ -10,10 +10,11 @@ import numpy as np
 
 from netgraph.errors import GraphStructureError, InfeasibleDegreeError
 from netgraph.node_graph import NodeGraph
-from netgraph.paths import aspl_lower_bound, reachable_fraction
+from netgraph.paths import aspl_lower_bound
 from netgraph.search.plan import METHODS, stages_of
 from netgraph.search.result import SearchProgress, SearchState, Shortened, path_length_of, result_of
-from netgraph.search.schedule import Budget, ChainState, Report, run_chain, score_of
+from netgraph.search.schedule import Budget, ChainState, Report, run_chain
+from netgraph.search.score import is_connected, score_of
 
 __all__ = ["resume", "shorten"]
 
@@ -161,7 +162,7 @@ def _check(graph: NodeGraph, steps: int | None, seconds: float | None, method: s
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
     if graph.n_nodes < 2:
         raise InfeasibleDegreeError(f"graph: expected at least 2 nodes, got {graph.n_nodes}")
-    if reachable_fraction(graph) < 1:
+    if not is_connected(graph):
         raise GraphStructureError(
             "graph: expected a connected graph, got one in pieces, whose path length has no meaning; join them first"
         )
