@@ -8,7 +8,7 @@ that a word is not spent on a handful of bits.
 
 import numpy as np
 
-__all__ = ["PACKED_WIDTH", "n_words", "pack_rows", "unpack_rows"]
+__all__ = ["PACKED_WIDTH", "full_rows", "n_words", "pack_columns", "pack_rows", "unpack_rows"]
 
 PACKED_WIDTH = 32
 """Rows narrower than this many bits are packed without padding."""
@@ -62,6 +62,59 @@ def pack_rows(kept: np.ndarray) -> np.ndarray:
     padded = np.zeros((flat.shape[0], -(-packed.shape[1] // 8) * 8), dtype=np.uint8)
     padded[:, : packed.shape[1]] = packed
     return padded.reshape(-1).view("<u8").astype(np.uint64, copy=False)
+
+
+def pack_columns(kept: np.ndarray) -> np.ndarray:
+    """Return the words of a matrix of bits that is given by its columns.
+
+    Faster than `pack_rows` of the transpose, which would walk through memory column by column.
+
+    Parameters
+    ----------
+    kept : ndarray of bool, shape (width, rows)
+        One row for each column of the matrix; `width` is at least `PACKED_WIDTH`.
+
+    Returns
+    -------
+    ndarray of uint64, shape (rows, words in a row)
+
+    Examples
+    --------
+    >>> kept = np.zeros((40, 2), dtype=bool)
+    >>> kept[0, 0] = kept[3, 1] = True
+    >>> pack_columns(kept).tolist()
+    [[1], [8]]
+    """
+    width, rows = kept.shape
+    packed = np.packbits(kept, axis=0, bitorder="little")
+    padded = np.zeros((rows, -(-width // 64) * 8), dtype=np.uint8)
+    padded[:, : packed.shape[0]] = packed.T
+    return padded.view("<u8").astype(np.uint64, copy=False)
+
+
+def full_rows(rows: int, width: int) -> np.ndarray:
+    """Return the words of a matrix of ones.
+
+    Parameters
+    ----------
+    rows, width : int
+        Shape of the matrix.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n_words(rows, width),)
+
+    Examples
+    --------
+    >>> full_rows(2, 3).tolist()
+    [63]
+    """
+    packed = width < PACKED_WIDTH
+    bits = rows * width if packed else width
+    words = np.full(n_words(rows, width), ~np.uint64(0))
+    if bits % 64 and words.size:
+        words.reshape(1 if packed else rows, -1)[:, -1] = (1 << bits % 64) - 1
+    return words
 
 
 def unpack_rows(words: np.ndarray, rows: int, width: int) -> np.ndarray:

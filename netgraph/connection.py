@@ -42,13 +42,14 @@ class ElementIndex:
 
     def of(self, rows: int, columns: int, taps: int, groups: int) -> np.ndarray:
         """Return the flat element index of each bit: ndarray of int64, shape (rows, columns, taps)."""
-        sizes = (groups, rows // groups if groups else 0, columns, taps)
-        index = np.full((1, 1, 1, 1), self.offset, dtype=np.int64)
-        for axis, (size, stride) in enumerate(zip(sizes, self.strides, strict=True)):
-            shape = [1, 1, 1, 1]
-            shape[axis] = size
-            index = index + (np.arange(size, dtype=np.int64) * stride).reshape(shape)
-        return index.reshape(rows, columns, taps)
+        return self.of_rows(np.arange(rows, dtype=np.int64), columns, taps, rows // groups if groups else 0)
+
+    def of_rows(self, rows: np.ndarray, columns: int, taps: int, rows_per_group: int) -> np.ndarray:
+        """Return the flat element index of each bit of some rows: ndarray of int64, shape (n, columns, taps)."""
+        group, local = np.divmod(rows, max(rows_per_group, 1))
+        starts = self.offset + group * self.strides[0] + local * self.strides[1]
+        steps = [np.arange(n, dtype=np.int64) * s for n, s in zip((columns, taps), self.strides[2:], strict=True)]
+        return starts[:, None, None] + steps[0][:, None] + steps[1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +119,16 @@ class Connection:
         if isinstance(self.index, np.ndarray):
             return self.index
         return self.index.of(self.rows, self.columns, self.taps, self.groups)
+
+    def elements_of(self, start: int, stop: int) -> np.ndarray:
+        """Return `elements` of the rows from `start` to `stop`: ndarray of int64, shape (stop - start, columns, taps).
+
+        Takes memory for those rows only.
+        """
+        if isinstance(self.index, np.ndarray):
+            return self.index[start:stop]
+        rows = np.arange(start, stop, dtype=np.int64)
+        return self.index.of_rows(rows, self.columns, self.taps, self.rows // self.groups)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,6 @@
 """A graph in words: the table that ``repr`` shows, and names for error messages."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["describe", "some_names"]
 
 
-def some_names(names: Mapping[str, object], most: int = 5) -> str:
+def some_names(names: Collection[str], most: int = 5) -> str:
     """Return the first few names, quoted, for error messages."""
     listed = ", ".join(repr(name) for name in list(names)[:most])
     return listed + (f" and {len(names) - most} more" if len(names) > most else "")

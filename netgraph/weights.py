@@ -1,14 +1,17 @@
 """Bits from weights: kept is what is not 0, read in the same pass that finds out what the kept weights reach."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from functools import lru_cache
 
 import numpy as np
 
+from netgraph.bits import full_rows
+from netgraph.connection import Connection, ElementIndex, ParameterInfo
 from netgraph.describe import some_names
 from netgraph.graph import NetGraph
 from netgraph.reach import Sweep, passes
 
-__all__ = ["sweep_weights", "with_weights"]
+__all__ = ["pack_weights", "sweep_weights", "with_weights", "with_whole"]
 
 
 def with_weights(graph: NetGraph, weights: Mapping[str, np.ndarray], *, dtype: str | None = None) -> NetGraph:
@@ -74,6 +77,77 @@ def sweep_weights(
     """
     bits, found = passes.sweep_weights(graph, _checked_weights(graph, weights, dtype))
     return graph.with_bits(bits), Sweep(*found)
+
+
+def with_whole(graph: NetGraph, names: Container[str]) -> NetGraph:
+    """Return the same graph with every element of some parameters kept.
+
+    Parameters
+    ----------
+    graph : NetGraph
+    names : container of str
+        The parameters; the others stay as they are.
+
+    Returns
+    -------
+    NetGraph
+
+    Examples
+    --------
+    >>> import netgraph as ng
+    >>> connections = [ng.Connection("w", "x", "y", 1, 2), ng.Connection("v", "x", "y", 1, 2)]
+    >>> graph = ng.NetGraph({"x": 2, "y": 1}, connections, np.array([0b01, 0b00]), [0, 1], [2])
+    >>> with_whole(graph, {"v"}).bits.tolist()
+    [1, 3]
+    """
+    bits = graph.bits.copy()
+    for position, c in enumerate(graph.weighted):
+        if c.parameter in names:
+            bits[graph.word_starts[position] : graph.word_starts[position + 1]] = full_rows(c.rows, c.width)
+    return graph.with_bits(bits)
+
+
+def pack_weights(values: np.ndarray, *, dtype: str | None = None) -> np.ndarray:
+    """Return the bit rows of a matrix of weights: kept is what is not 0.
+
+    For weights that come piece by piece, each piece some rows of a connection.
+
+    Parameters
+    ----------
+    values : ndarray, shape (rows, width)
+        As `with_weights` takes them.
+    dtype : {"bfloat16"}, optional
+        Meaning of an array of dtype uint16.
+
+    Returns
+    -------
+    ndarray of uint64, shape (n_words(rows, width),)
+
+    Raises
+    ------
+    WeightValueError
+        A weight is NaN.
+
+    Examples
+    --------
+    >>> pack_weights(np.array([[0.5, 0.0], [-0.0, 2.0]])).tolist()
+    [9]
+    """
+    return with_weights(_single(*values.shape), {"values": values}, dtype=dtype).bits
+
+
+@lru_cache(maxsize=8)
+def _single(rows: int, width: int) -> NetGraph:
+    """Return the graph of one connection, which pieces of the same shape share with its compiled plan."""
+    connection = Connection("values", "from", "to", rows, width, index=ElementIndex(0, (rows * width, width, 1, 1)))
+    return NetGraph(
+        layers={"from": width, "to": rows},
+        connections=(connection,),
+        bits=np.zeros(connection.n_words, dtype=np.uint64),
+        inputs=np.zeros(0, dtype=np.int64),
+        outputs=np.zeros(0, dtype=np.int64),
+        parameters={"values": ParameterInfo((rows, width), "edge")},
+    )
 
 
 def _checked_weights(graph: NetGraph, weights: Mapping[str, np.ndarray], dtype: str | None) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from torch.utils.module_tracker import ModuleTracker
 
 from prune_adapters.apply import apply_masks
 from prune_adapters.masks import bare_module
-from prune_adapters.trace.tracer import split_inputs
+from prune_adapters.trace.example import split_inputs
 
 __all__ = ["MacCount", "MacRow", "count_macs", "count_parameters"]
 

@@ -6,11 +6,22 @@
     +-- MaskFileError (ValueError)      a file holds no masks, or damaged ones
     +-- CheckpointError (ValueError)    a file is not a checkpoint of this run
     +-- CompactError (ValueError)       a model cannot be made smaller as it stands
+    +-- RecipeError (ValueError)        a recipe is damaged, or does not fit the model
+    +-- CompactFileError (ValueError)   a file holds no compacted model, or a damaged one
 
 Everything else is a plain ``ValueError`` or ``TypeError``.
 """
 
-__all__ = ["CheckpointError", "CompactError", "MaskError", "MaskFileError", "PruneAdaptersError", "TraceError"]
+__all__ = [
+    "CheckpointError",
+    "CompactError",
+    "CompactFileError",
+    "MaskError",
+    "MaskFileError",
+    "PruneAdaptersError",
+    "RecipeError",
+    "TraceError",
+]
 
 
 class PruneAdaptersError(Exception):
@@ -35,3 +46,11 @@ class CheckpointError(PruneAdaptersError, ValueError):
 
 class CompactError(PruneAdaptersError, ValueError):
     """A model cannot be made smaller as it stands: a size is written into its forward, at the line that is named."""
+
+
+class RecipeError(PruneAdaptersError, ValueError):
+    """A list of removals is damaged, or does not fit the model that it is to be done to."""
+
+
+class CompactFileError(PruneAdaptersError, ValueError):
+    """A file holds no compacted model, or is damaged."""

@@ -4,136 +4,17 @@ import copy
 import pickle
 import subprocess
 import sys
-from collections.abc import Mapping
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
 
 import netgraph as ng
 import prune_adapters as pa
+from compacting import compacted, drawn, error, masked, randomized, whole_masks
 from networks import CASES, edge_names
-from oracle import call, random_masks
-
-BOUNDS = {torch.float64: 1e-12, torch.float32: 1e-5}
-
-FIXED_SIZE = """mlp lenet_300_100 lenet vgg vgg_bn vit_class vit_mean torch_vit raw_matmul chunked_projection conv3d
-embedding tied_embedding shared_module weight_norm layer_scale einsum glu product two_inputs named_inputs"""
-"""Networks whose inputs have one size only; all others take images of any even size."""
-
-
-def randomized(model: nn.Module, seed: int) -> nn.Module:
-    """Give every bias, gain and running statistic a random value, in place."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.dim() <= 1:
-                p.copy_(torch.randn(p.shape, generator=generator) * 0.5 + name.endswith("weight"))
-        for name, buffer in model.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.copy_(torch.randn(buffer.shape, generator=generator) * 0.3)
-            elif name.endswith("running_var"):
-                buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)
-    return model
-
-
-def masked(model: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
-    """Return a copy with its removed weights 0, made without `apply_masks`."""
-    model = copy.deepcopy(model).eval()
-    with torch.no_grad():
-        for name, mask in masks.items():
-            model.get_parameter(name).mul_(mask)
-    return model
-
-
-def drawn(example: object, seed: int, longer: int = 0) -> object:
-    """Return random inputs like the example; real ones get `longer` more positions along the last dimension."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def like(t: Tensor) -> Tensor:
-        if not t.is_floating_point():
-            return t
-        return torch.randn((*t.shape[:-1], t.shape[-1] + longer), generator=generator, dtype=torch.float64).to(t.dtype)
-
-    return tree_map(like, example)
-
-
-def error(model: nn.Module, small: nn.Module, inputs: object) -> float:
-    """Return the largest max|dy| / max|y| of all outputs."""
-    with torch.no_grad():
-        old, new = (tree_leaves(call(m, inputs)) for m in (model, small))
-    return max(float((a - b).abs().max() / a.abs().max().clamp_min(1e-30)) for a, b in zip(old, new, strict=True))
-
-
-def n_parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
-
-
-def compacted(model: nn.Module, masks: Mapping[str, Tensor], inputs: object) -> nn.Module:
-    return pa.compact(model, pa.to_graph(model, inputs, masks=masks), inputs)
-
-
-def masks_for(model: nn.Module, how: str, sparsity: float, seed: int) -> Mapping[str, Tensor]:
-    names = edge_names(model)
-    if how == "random":
-        return random_masks(model, names, 1 - sparsity, seed=seed)
-    scores = {name: score for name, score in pa.magnitude_scores(model).items() if name in names}
-    return pa.masks_from_scores(scores, sparsity=sparsity)
-
-
-def largest_error(name: str, how: str, sparsity: float, dtype: torch.dtype, seed: int) -> float:
-    """Return the error of a compacted network of the list, the largest over three sizes where the model allows them."""
-    model = randomized(CASES[name].model(seed), seed).to(dtype)
-    inputs = tree_map(lambda t: t.to(dtype) if t.is_floating_point() else t, CASES[name].inputs())
-    masks = masks_for(model, how, sparsity, seed)
-    small, expected = compacted(model, masks, inputs), masked(model, masks)
-    sizes = (0,) if name in FIXED_SIZE.split() else (0, 4, 10)
-    return max(error(expected, small, drawn(inputs, seed, longer)) for longer in sizes)
-
-
-def is_defined(name: str, sparsity: float) -> bool:
-    """Return whether the masked model has numbers: weight norm divides rows without a kept weight by 0."""
-    return name != "weight_norm" or sparsity < 0.5
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_function_stays(name):
-    """Issues 3010 of NNI and 7 of simplify: the outputs differed after removal."""
-    settings = [(0.3, torch.float32), (0.9, torch.float32), (0.99, torch.float64)]
-    for sparsity, dtype in settings[: 3 if is_defined(name, 0.9) else 1]:
-        assert largest_error(name, "random", sparsity, dtype, 0) < BOUNDS[dtype], (sparsity, dtype)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["random", "magnitude"])
-@pytest.mark.parametrize("name", CASES)
-def test_the_function_stays_in_every_setting(name, how):
-    for sparsity in (0.3, 0.5, 0.7, 0.9, 0.95, 0.99):
-        for seed in range(5 if is_defined(name, sparsity) else 0):
-            for dtype, bound in BOUNDS.items():
-                assert largest_error(name, how, sparsity, dtype, seed) < bound, (sparsity, seed, dtype)
-
-
-@pytest.mark.parametrize("name", ["mlp", "lenet", "vgg_bn", "mobilenet_v2", "densenet", "se_resnet", "resnet20_b"])
-def test_sparse_networks_really_get_smaller(name):
-    model = randomized(CASES[name].model(), 0)
-    masks = random_masks(model, edge_names(model), 0.01, seed=0)
-    small = compacted(model, masks, CASES[name].inputs())
-
-    assert n_parameters(small) < 0.5 * n_parameters(model)
-
-
-def perceptron() -> tuple[nn.Sequential, dict[str, Tensor]]:
-    """Unit 0 is live, unit 1 a constant, unit 2 is read by no one, unit 3 is zero but for its bias of -1."""
-    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
-    values = [[[1.0, 2.0], [5.0, 5.0], [3.0, 3.0], [5.0, 5.0]], [0.0, 0.5, 9.0, -1.0]]
-    values += [[[1.0, 4.0, 7.0, 2.0], [1.0, 0.0, 7.0, 2.0]], [10.0, 20.0]]
-    for parameter, value in zip(model.parameters(), values, strict=True):
-        parameter.data = torch.tensor(value)
-    hidden = torch.tensor([[True, True], [False, False], [True, True], [False, False]])
-    read = torch.tensor([[True, True, False, True], [True, False, False, True]])
-    return model, {"0.weight": hidden, "2.weight": read}
+from oracle import random_masks
+from smaller import padded_pair, perceptron
 
 
 def test_dead_and_constant_units_of_a_drawn_network():
@@ -192,16 +73,6 @@ def test_nothing_to_remove_gives_an_equal_copy():
     assert pa.compact_report(small).changes == ()
 
 
-def padded_pair() -> tuple[nn.Sequential, dict[str, Tensor]]:
-    """Channel 1 of 2 is the constant 0.7 in front of a convolution that pads with zeros."""
-    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 1, 3, padding=1)).double()
-    with torch.no_grad():
-        model[0].bias.copy_(torch.tensor([0.2, 0.7], dtype=torch.float64))
-        model[1].weight.fill_(1.0)
-        model[1].bias.zero_()
-    return model, {"0.weight": torch.tensor([True, False]).reshape(2, 1, 1, 1)}
-
-
 def test_a_constant_is_exact_beside_the_border():
     model, masks = padded_pair()
     x = torch.zeros(1, 1, 4, 5, dtype=torch.float64)
@@ -233,7 +104,7 @@ def test_other_padding_needs_no_map(mode):
 def test_a_constant_that_a_border_has_changed_stays_with_a_reason():
     """Channel 0 of the second convolution is constant, but another number beside the border."""
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 1, 1)).double()
-    masks = {name: torch.ones_like(p, dtype=torch.bool) for name, p in model.named_parameters() if p.dim() > 1}
+    masks = whole_masks(model)
     masks["0.weight"][1] = False
     nn.init.ones_(model[0].bias)
     masks["1.weight"][0, 0] = False
@@ -272,35 +143,9 @@ def test_a_layer_without_bias_gets_one_for_a_constant():
     assert error(masked(model, masks), small, torch.randn(5, 2)) < 1e-6
 
 
-class Stream(nn.Module):
-    """Layer norm on a residual stream whose last channels are unread zeros."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entry, self.norm, self.mlp = nn.Linear(3, 8), nn.LayerNorm(8), nn.Linear(8, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.mlp(self.norm(self.entry(x)))
-
-
-def test_a_layer_norm_keeps_its_channel_count():
-    """Removal without care moves the output by 4 % (Torch-Pruning on a residual perceptron)."""
-    model = Stream().double()
-    with torch.no_grad():
-        model.entry.bias[6:] = 0
-    masks = {name: torch.ones_like(p, dtype=torch.bool) for name, p in model.named_parameters() if p.dim() > 1}
-    masks["entry.weight"][6:] = masks["mlp.weight"][:, 6:] = False
-    x = torch.randn(4, 3, dtype=torch.float64)
-    small = compacted(model, masks, x)
-
-    assert error(masked(model, masks), small, x) < 1e-12
-    assert small.norm.normalized_shape == (8,)
-    assert pa.compact_report(small).kept[0].reason.startswith("layer_norm in 'norm'")
-
-
 def test_whole_groups_go():
     model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 6, 3, groups=2), nn.Conv2d(6, 2, 1))
-    masks = {name: torch.ones_like(p, dtype=torch.bool) for name, p in model.named_parameters() if p.dim() > 1}
+    masks = whole_masks(model)
     masks["2.weight"][:, 3:] = False
     small = compacted(model, masks, torch.ones(1, 2, 5, 5))
 
@@ -318,7 +163,7 @@ def test_a_cut_at_a_fixed_place_keeps_its_meaning():
             return self.head(h[:, :3]) + self.rest(h[:, 3:])
 
     model = Cut()
-    masks = {name: torch.ones_like(p, dtype=torch.bool) for name, p in model.named_parameters() if p.dim() > 1}
+    masks = whole_masks(model)
     masks["rest.weight"][:, 1] = False
     behind = compacted(model, masks, torch.ones(1, 2))
     masks["head.weight"][:, 1] = False
@@ -344,26 +189,6 @@ def test_a_size_written_into_forward_is_named():
 
     with pytest.raises(pa.CompactError, match=r"does not run: test_compact.py:\d+: .*view\(-1, 4 \* 2 \* 2\)"):
         compacted(model, masks, torch.ones(1, 1, 4, 4))
-
-
-def test_a_forward_that_computes_with_a_size_is_refused():
-    class Scaled(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.entry, self.head = nn.Linear(2, 4), nn.Linear(4, 2)
-
-        def forward(self, x: Tensor) -> Tensor:
-            h = torch.relu(self.entry(x))
-            return self.head(h / h.shape[1])
-
-    masks = {"head.weight": torch.tensor([[True, True, True, False]] * 2)}
-    for weight in (1.0, -1.0):  # with open units, and with closed ones, which give the same outputs all the same
-        model = Scaled()
-        for parameter in model.parameters():
-            nn.init.constant_(parameter, weight)
-
-        with pytest.raises(pa.CompactError, match="a forward computes with the number of channels"):
-            compacted(model, masks, torch.ones(1, 2))
 
 
 def test_a_graph_of_another_model_is_refused():

@@ -68,11 +68,15 @@ sentences = st.builds(
 
 @dataclass(frozen=True)
 class Pruning:
-    """Which weights go: each with probability 1 - `density`, and a share of all rows and columns `emptied`."""
+    """Which weights go: each with probability 1 - `density`, and a share of all rows and columns `emptied`.
+
+    A share `channels` of the numbers below each width goes wherever a layer has this width, as in a residual stream.
+    """
 
     density: float
     emptied: float
     seed: int
+    channels: float = 0.0
 
     def masks(self, model: nn.Module) -> dict[str, Tensor]:
         masks = random_masks(model, edge_names(model), self.density, seed=self.seed)
@@ -80,7 +84,11 @@ class Pruning:
         for mask in masks.values():
             for dim in (0, 1):
                 mask.movedim(dim, 0)[torch.rand(mask.shape[dim], generator=generator) < self.emptied] = False
+                mask.movedim(dim, 0)[self.empty_channels(mask.shape[dim])] = False
         return masks
+
+    def empty_channels(self, width: int) -> Tensor:
+        return torch.rand(width, generator=torch.Generator().manual_seed(self.seed + width)) < self.channels
 
 
 prunings = st.builds(
@@ -88,6 +96,7 @@ prunings = st.builds(
     density=st.sampled_from((1.0, 0.5, 0.3, 0.2, 0.1)),
     emptied=st.sampled_from((0.0, 0.2, 0.3, 0.5)),
     seed=st.integers(0, 1000),
+    channels=st.sampled_from((0.0, 0.4, 0.7)),
 )
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import netgraph as ng
-from netgraph.bits import n_words, pack_rows, unpack_rows
+from netgraph.bits import PACKED_WIDTH, full_rows, n_words, pack_columns, pack_rows, unpack_rows
+from netgraph.weights import pack_weights, with_whole
 
 
 def chain(**changes: object) -> ng.NetGraph:
@@ -38,6 +39,39 @@ def test_bits_come_back_as_they_went_in(rows, width, seed):
     assert words.dtype == np.uint64
     assert words.shape == (n_words(rows, width),)
     np.testing.assert_array_equal(unpack_rows(words, rows, width), kept)
+
+
+@given(rows=st.integers(0, 9), width=st.integers(0, 140), seed=st.integers(0, 99))
+def test_the_ways_to_pack_agree(rows, width, seed):
+    kept = np.random.default_rng(seed).random((rows, width)) < 0.5
+    words = pack_rows(kept)
+
+    np.testing.assert_array_equal(full_rows(rows, width), pack_rows(np.ones_like(kept)))
+    np.testing.assert_array_equal(pack_weights(np.where(kept, -1.5, 0.0)), words)
+    if width >= PACKED_WIDTH:
+        np.testing.assert_array_equal(pack_columns(kept.T).reshape(-1), words)
+
+
+def test_weights_are_packed_in_bfloat16_and_nan_is_refused():
+    one, minus_zero, nan = 0x3F80, 0x8000, 0x7FC0
+
+    assert pack_weights(np.array([[one, minus_zero]], dtype=np.uint16), dtype="bfloat16").tolist() == [1]
+    with pytest.raises(ng.WeightValueError, match="element 1 is NaN"):
+        pack_weights(np.array([[one, nan]], dtype=np.uint16), dtype="bfloat16")
+
+
+def test_whole_parameters_leave_the_others_as_they_are():
+    graph = with_whole(chain(), {"v"})
+
+    assert graph.masks()["v"].tolist() == [True] * 3
+    assert graph.masks()["w"].tolist() == chain().masks()["w"].tolist()
+
+
+@pytest.mark.parametrize("index", [ng.ElementIndex(3, (1, 50, 5, 2)), np.arange(48).reshape(6, 4, 2)])
+def test_elements_of_some_rows_are_those_of_all(index):
+    c = ng.Connection("w", "x", "y", 6, 4, taps=2, groups=3, index=index)
+
+    np.testing.assert_array_equal(c.elements_of(1, 5), c.elements()[1:5])
 
 
 def test_wide_rows_start_a_word_and_narrow_ones_follow_each_other():

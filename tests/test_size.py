@@ -7,6 +7,7 @@ import pytest
 
 import netgraph as ng
 from netgraph.bits import pack_rows
+from netgraph.size import distinct
 
 SHARED = ng.ElementIndex(0, (64, 8, 1, 1))
 """The index of an (8, 8) matrix that is used whole."""
@@ -94,6 +95,35 @@ def test_masks_are_the_oracle_of_parameters(seed: int) -> None:
     assert ng.density(graph) == sum(mask.sum() for mask in kept.values()) / 329
     assert ng.effective_density(graph) == sum(mask.sum() for mask in consistent.values()) / 329
     assert ng.effective_sparsity(graph) == ng.sparsity(ng.trim(graph))
+
+
+@pytest.mark.parametrize("width", [6, 40])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_masks_are_the_oracle_of_shared_elements_seen_a_few_rows_at_a_time(width, groups, monkeypatch) -> None:
+    """200 rows of a parameter that is used straight and turned; some units are closed by a mask of their gate."""
+    monkeypatch.setattr(distinct, "BLOCK", 1)
+    rng = np.random.default_rng(width)
+    columns, rows = width // 2, 200
+    straight = ng.ElementIndex(0, (rows // groups * width, width, 2, 1))
+    turned = ng.ElementIndex(0, (rows // groups, 1, 2 * rows, rows))
+    connections = (
+        ng.Connection("w", "x", "y", rows, columns, taps=2, groups=groups, index=straight),
+        ng.Connection("w", "y", "z", rows, columns, taps=2, groups=groups, index=turned),
+    )
+    graph = ng.NetGraph(
+        {"x": rows, "y": rows, "z": rows},
+        connections,
+        np.concatenate([pack_rows(rng.random((rows, width)) < 0.3) for _ in connections]),
+        np.arange(rows),
+        np.arange(2 * rows, 3 * rows),
+        gate=rng.random(3 * rows) < 0.8,
+        parameters={"w": ng.ParameterInfo((rows * width,), "edge")},
+    )
+    (row,) = ng.parameter_sizes(graph)
+
+    assert row.kept == graph.masks()["w"].sum()
+    assert row.consistent == ng.trim(graph).masks()["w"].sum()
+    assert 0 < row.consistent < row.kept
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -5,11 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 
+from netgraph.bits import n_words, unpack_rows
 from netgraph.connection import Connection, ElementIndex
 from netgraph.graph import NetGraph
-from netgraph.reach import Sweep, sweep, trim
+from netgraph.reach import Sweep, sweep
 
 __all__ = ["ElementCounts"]
+
+BLOCK = 1 << 20
+"""About how many elements are looked at together where uses share some."""
 
 
 class ElementCounts:
@@ -61,22 +65,54 @@ class ElementCounts:
         """Return how many elements are consistent in any of the uses."""
         if _disjoint(self._connections(positions)):
             return int(self._found.consistent[positions].sum())
-        return _distinct_kept(self._trimmed, positions)
+        return _distinct_kept(self.graph, positions, self._found)
 
     @cached_property
     def _found(self) -> Sweep:
         return sweep(self.graph) if self._given is None else self._given
 
-    @cached_property
-    def _trimmed(self) -> NetGraph:
-        return trim(self.graph)
-
     def _connections(self, positions: list[int]) -> list[Connection]:
         return [self.graph.weighted[i] for i in positions]
 
 
-def _distinct_kept(graph: NetGraph, positions: list[int]) -> int:
-    return _distinct([graph.weighted[i].elements()[graph.kept(i)] for i in positions])
+def _distinct_kept(graph: NetGraph, positions: list[int], found: Sweep | None = None) -> int:
+    """Return how many elements any of some uses of a parameter keeps; with a sweep, only those that are consistent."""
+    connections = [graph.weighted[i] for i in positions]
+    marked = np.zeros(graph.parameters[connections[0].parameter].size, dtype=bool)
+    for position, c in zip(positions, connections, strict=True):
+        step = -(-max(BLOCK // max(c.width, 1), 1) // 64) * 64
+        for start in range(0, c.rows, step):
+            rows = slice(start, min(start + step, c.rows))
+            kept = _kept_rows(graph.words(position), c, rows)
+            if found is not None:
+                kept &= _consistent_ends(graph, c, rows, found)
+            _mark(marked, c, rows, kept)
+    return int(np.count_nonzero(marked))
+
+
+def _mark(marked: np.ndarray, c: Connection, rows: slice, kept: np.ndarray) -> None:
+    offset = c.contiguous_offset
+    if offset is None:
+        marked[c.elements_of(rows.start, rows.stop)[kept]] = True
+    else:
+        marked[offset + rows.start * c.width : offset + rows.stop * c.width] |= kept.reshape(-1)
+
+
+def _kept_rows(words: np.ndarray, c: Connection, rows: slice) -> np.ndarray:
+    """Return the bits of some rows, of which the first starts a word: ndarray of bool, shape (n, columns, taps)."""
+    first, last = n_words(rows.start, c.width), n_words(rows.stop, c.width)
+    count = rows.stop - rows.start
+    return unpack_rows(words[first:last], count, c.width).reshape(count, c.columns, c.taps)
+
+
+def _consistent_ends(graph: NetGraph, c: Connection, rows: slice, found: Sweep) -> np.ndarray:
+    """Return which pairs of units are accessible and co-accessible: ndarray of bool, shape (n, columns, 1)."""
+    first = graph.slices[c.source].start + c.source_start
+    sources = found.accessible[first : first + c.groups * c.columns].reshape(c.groups, c.columns)
+    row = np.arange(rows.start, rows.stop)
+    units = graph.slices[c.target].start + c.target_start + row
+    passing = found.co_accessible[units] & graph.gate[units]
+    return (sources[row // (c.rows // c.groups)] & passing[:, None])[:, :, None]
 
 
 def _distinct(elements: list[np.ndarray]) -> int:

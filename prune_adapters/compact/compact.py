@@ -12,19 +12,21 @@ from torch.utils._pytree import tree_leaves
 
 import netgraph as ng
 from prune_adapters.apply import remove_masks
+from prune_adapters.compact.attached import attach, taken_down
 from prune_adapters.compact.constants import measured_constants, run
 from prune_adapters.compact.decide import Decision, decide
-from prune_adapters.compact.facts import facts_of, idle_outputs
+from prune_adapters.compact.facts import facts_of, facts_of_norms, idle_outputs, norm_inputs
 from prune_adapters.compact.rebuild import shrink
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
+from prune_adapters.compact.same import check_same_calls
 from prune_adapters.errors import CompactError
 from prune_adapters.groups import Facts, LayerSlots, coupled_slots, rebuildable
-from prune_adapters.groups.rules import RULES, elementwise
 from prune_adapters.masks import bare_module, check_masks, to_masks
+from prune_adapters.trace.example import ExampleInputs, split_inputs
 from prune_adapters.trace.follow import failing_line
-from prune_adapters.trace.registry import Options, operator_name
+from prune_adapters.trace.registry import Options
 from prune_adapters.trace.tape import Tape
-from prune_adapters.trace.tracer import ExampleInputs, capture, graph_of_tape, in_eval_mode, split_inputs
+from prune_adapters.trace.tracer import capture, graph_and_units, in_eval_mode
 
 __all__ = ["compact", "compact_report"]
 
@@ -58,13 +60,14 @@ def compact(
     -------
     Module
         A deep copy of the same class with smaller layers: torch's own, but for a convolution that pads with zeros and
-        reads a constant other than 0, which becomes a subclass of ours with one more kernel, ``ones_weight``.
+        reads a constant other than 0, which becomes a subclass of ours with one more kernel, ``ones_weight``, and for
+        a layer, RMS or group norm that has lost channels, which becomes one that goes on counting them.
 
     Raises
     ------
     CompactError
-        The smaller model does not run, because a size is written into a forward (the line is named), or its outputs
-        differ, because a forward computes with a size.
+        The smaller model does not run, because a size is written into a forward (the line is named), or it computes
+        something else, because a forward computes with a number of channels or branches on it.
     MaskError
         `graph` is not a graph of `model`.
     TraceError
@@ -72,10 +75,10 @@ def compact(
 
     Notes
     -----
-    Only modules of torch's types Linear, Conv, ConvTranspose, BatchNorm, InstanceNorm, PReLU and Embedding become
-    smaller, if they run once on parameters of their own. Channels behind a layer norm or group norm stay, as do
-    attention heads. In train mode batch norm would not treat folded constants as before, so train on from the result
-    and do not compare step by step.
+    Only modules of torch's types Linear, Conv, ConvTranspose, BatchNorm, InstanceNorm, LayerNorm, RMSNorm, GroupNorm,
+    PReLU and Embedding become smaller, if they run once on parameters of their own. A live channel stays in the
+    statistics of a layer or group norm even if nobody reads it, and attention heads stay. In train mode batch norm
+    would not treat folded constants as before, so train on from the result and do not compare step by step.
 
     Examples
     --------
@@ -96,15 +99,22 @@ def compact(
     masked = remove_masks(copy.deepcopy(bare))
     args, kwargs = split_inputs(example_inputs)
     tape = _captured(masked, example_inputs)
+    modules = rebuildable(tape, masked)
+    norms = norm_inputs(tape, modules)
     # Without the weights into dead units, which change no output, more channels are read by none.
-    sound = ng.drop_dead(graph_of_tape(tape, masked, masks, {}, Options(unknown=unknown)))
+    whole, units = graph_and_units(tape, masked, masks, {}, Options(unknown=unknown), [*norms.values()])
+    sound = ng.drop_dead(whole)
     _zero_removed(masked, masks | to_masks(sound))
     result = copy.deepcopy(masked)
     with in_eval_mode(masked), in_eval_mode(result):
-        decision, facts = _decided(masked, sound, tape, (args, kwargs), result)
+        facts = facts_of(sound, modules) | facts_of_norms(sound, modules, dict(zip(norms, units, strict=True)))
+        decision = _decided(masked, modules, facts, tape, (args, kwargs), result)
         _check_outputs(masked, result, args, kwargs)
         if decision.gone.any():
-            _check_numbers(tape, capture(result, example_inputs))
+            check_same_calls(tape, capture(result, example_inputs), decision)
+    left = {layer.path: (layer.inputs, layer.outputs) for layer in decision.recorder.layers}
+    kept = {path: (~decision.gone[inputs], ~decision.gone[outputs]) for path, (inputs, outputs) in left.items()}
+    attach(result, taken_down(masked, result, kept))
     _reports[result] = _report(bare, result, decision, facts, idle_outputs(sound))
     return result
 
@@ -160,21 +170,23 @@ def _captured(model: nn.Module, example_inputs: ExampleInputs) -> Tape:
 
 def _decided(
     masked: nn.Module,
-    graph: ng.NetGraph,
+    modules: Mapping[str, nn.Module],
+    facts: dict[str, Facts],
     tape: Tape,
     inputs: tuple[tuple, dict],
     result: nn.Module,
-) -> tuple[Decision, Mapping[str, Facts]]:
-    """Decide what goes, and take it out of `result`."""
-    modules = rebuildable(tape, masked)
-    facts = facts_of(graph, modules)
+) -> Decision:
+    """Decide what goes, and take it out of `result`; the constants that are found are added to the facts."""
     values = measured_constants(masked, *inputs, {path: known.classes == 1 for path, known in facts.items()})
-    facts |= {path: replace(facts[path], values=found) for path, found in values.items()}
+    facts.update({path: replace(facts[path], values=found) for path, found in values.items()})
     decision = decide(coupled_slots(tape, modules, facts), facts, modules)
     for layer in decision.recorder.layers:
         kept_in, kept_out = ~decision.gone[layer.inputs], ~decision.gone[layer.outputs]
-        shrink(result.get_submodule(layer.path), kept_in, kept_out, values.get(layer.path))
-    return decision, facts
+        smaller = result.get_submodule(layer.path)
+        shrink(smaller, kept_in, kept_out, values.get(layer.path))
+        if smaller._parameters.get("weight") is None:
+            smaller.to(next(masked.parameters()).device)
+    return decision
 
 
 def _check_outputs(masked: nn.Module, result: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -193,30 +205,6 @@ def _check_outputs(masked: nn.Module, result: nn.Module, args: tuple, kwargs: di
                 f"output {number} of the smaller model differs: a forward computes with the number of channels "
                 "(a mean written as sum / n, a scale of 1 / sqrt(n)); give it the original number"
             )
-
-
-def _check_numbers(before: Tape, after: Tape) -> None:
-    """Raise `CompactError` where a number in an elementwise operator has changed with the number of channels.
-
-    One run may not show it: units that are closed for the example hide what scales them.
-    """
-    if _numbers(before) != _numbers(after):
-        raise CompactError(
-            "a forward computes with the number of channels (a mean written as sum / n, a scale of 1 / sqrt(n)); "
-            "give it the original number"
-        )
-
-
-def _numbers(tape: Tape) -> list[tuple[str, str, tuple]]:
-    """Return operator, module and numbers of every elementwise call that has numbers, in order."""
-    found = []
-    for call in tape.calls:
-        name = operator_name(call.target).partition(".")[2].removesuffix("_")
-        given = (*call.args, *call.kwargs.values())
-        numbers = tuple(item for item in given if isinstance(item, (int, float)) and not isinstance(item, bool))
-        if numbers and RULES.get(name) is elementwise:
-            found.append((name, call.module, numbers))
-    return found
 
 
 def _close(new: torch.Tensor, old: torch.Tensor) -> bool:

@@ -90,7 +90,8 @@ def _recorded(model: nn.Module, args: tuple, kwargs: dict, wanted: Mapping[str, 
 
 def _value_of_channels(module: nn.Module, tensor: torch.Tensor) -> np.ndarray:
     """Return the value of each channel, NaN where positions (or examples) differ."""
-    dim = tensor.dim() - 1 - len(getattr(module, "kernel_size", ()))
+    positions = tensor.dim() - 2 if isinstance(module, nn.GroupNorm) else len(getattr(module, "kernel_size", ()))
+    dim = tensor.dim() - 1 - positions
     rows = tensor.double().movedim(dim, 0).flatten(1)
     first = rows[:, 0]
     same = (rows - first[:, None]).abs().amax(dim=1) <= SPREAD * first.abs()

@@ -6,7 +6,7 @@ comes back, which may bring back others, until nothing changes. Then every chann
 in the order of the computation, what it read before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,12 +15,14 @@ import torch
 from torch import nn
 
 from prune_adapters.compact.rebuild import can_fold
-from prune_adapters.groups import Facts, LayerSlots, Movement, Recorder
+from prune_adapters.groups import COUNTED, Facts, LayerSlots, Movement, Recorder
 
 __all__ = ["Decision", "decide"]
 
 LAST = "one channel must be left for {path!r}"
 READ = "{path!r} reads a channel that is needed in its place"
+STATISTICS = "it is live in the statistics of {path!r}"
+COUNTS = "its constant in the statistics of {path!r} may differ between positions or image sizes"
 PLACES = "its constant may differ between positions or image sizes, so no bias of {path!r} can hold it"
 
 
@@ -69,7 +71,8 @@ def decide(recorder: Recorder, facts: Mapping[str, Facts], modules: Mapping[str,
     decision = Decision(recorder, ~recorder.coupling.pinned(everything))
     layers = [layer for layer in recorder.layers if layer.path in facts]
     foldable = {layer.path: _foldable(layer, facts[layer.path], modules[layer.path]) for layer in layers}
-    checks = [partial(_read, decision, facts, foldable), partial(_emptied, decision), partial(_cut, decision)]
+    norms = {path for path, module in modules.items() if isinstance(module, COUNTED)}
+    checks = [partial(_read, decision, facts, foldable, norms), partial(_emptied, decision), partial(_cut, decision)]
     while any(check(layers) for check in checks):
         pass
     return decision
@@ -82,17 +85,32 @@ def _foldable(layer: LayerSlots, facts: Facts, module: nn.Module) -> np.ndarray:
 
 
 def _read(
-    decision: Decision, facts: Mapping[str, Facts], foldable: Mapping[str, np.ndarray], layers: Sequence[LayerSlots]
+    decision: Decision,
+    facts: Mapping[str, Facts],
+    foldable: Mapping[str, np.ndarray],
+    norms: Container[str],
+    layers: Sequence[LayerSlots],
 ) -> bool:
-    """Bring back the inputs that a channel that stays reads, unless they fold; groups go and stay as a whole."""
+    """Bring back the inputs that a channel that stays reads, unless they fold."""
     changed = False
     for layer in layers:
-        kept, classes = facts[layer.path].kept, facts[layer.path].classes
-        if len(kept) == 1:
-            needed = kept[0][~decision.gone[layer.outputs]].any(axis=0) & ~foldable[layer.path]
-            changed |= decision.bring_back(layer.inputs[needed & (classes == 2)], READ.format(path=layer.path))
-            changed |= decision.bring_back(layer.inputs[needed & (classes == 1)], PLACES.format(path=layer.path))
+        path, kept, classes = layer.path, facts[layer.path].kept, facts[layer.path].classes
+        live, constant = (STATISTICS, COUNTS) if path in norms else (READ, PLACES)
+        read = _in_statistics if path in norms else _read_by_weights
+        needed = read(kept, ~decision.gone[layer.outputs]) & ~foldable[path]
+        changed |= decision.bring_back(layer.inputs[needed & (classes == 2)], live.format(path=path))
+        changed |= decision.bring_back(layer.inputs[needed & (classes == 1)], constant.format(path=path))
     return changed
+
+
+def _read_by_weights(kept: np.ndarray, staying: np.ndarray) -> np.ndarray:
+    """Return which inputs the outputs that stay read; groups of a convolution go and stay as a whole."""
+    return kept[0][staying].any(axis=0) if len(kept) == 1 else np.zeros(kept.shape[0] * kept.shape[2], dtype=bool)
+
+
+def _in_statistics(kept: np.ndarray, staying: np.ndarray) -> np.ndarray:
+    """Return which channels of a norm have one that stays in their group."""
+    return np.repeat(staying.reshape(len(kept), -1).any(axis=1), kept.shape[2])
 
 
 def _cut(decision: Decision, _: Sequence[LayerSlots]) -> bool:

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from prune_adapters.compact.border import with_constants
-from prune_adapters.groups import CHANNELWISE, CONVOLUTIONS, TRANSPOSED, is_zero_padded
+from prune_adapters.compact.counted import with_count
+from prune_adapters.groups import CHANNELWISE, CONVOLUTIONS, COUNTED, TRANSPOSED, is_zero_padded
 
 __all__ = ["can_fold", "shrink"]
 
@@ -18,7 +19,7 @@ def shrink(layer: nn.Module, inputs: np.ndarray, outputs: np.ndarray, constants:
     Parameters
     ----------
     layer : Module
-        Linear, Embedding, a convolution, or a norm that follows the channel.
+        Linear, Embedding, a convolution or a norm.
     inputs, outputs : ndarray of bool, shape (n_inputs,), (n_outputs,)
         The channels that stay.
     constants : ndarray of float64, shape (n_inputs,), optional
@@ -27,6 +28,9 @@ def shrink(layer: nn.Module, inputs: np.ndarray, outputs: np.ndarray, constants:
     keep_in, keep_out = torch.from_numpy(inputs), torch.from_numpy(outputs)
     if isinstance(layer, CHANNELWISE):
         _shrink_channels(layer, keep_out)
+        return
+    if isinstance(layer, COUNTED):
+        _shrink_counted(layer, keep_out, constants)
         return
     if constants is not None and can_fold(layer):
         _fold(layer, torch.from_numpy(np.where(inputs, 0.0, np.nan_to_num(constants))))
@@ -37,14 +41,16 @@ def shrink(layer: nn.Module, inputs: np.ndarray, outputs: np.ndarray, constants:
 
 
 def can_fold(layer: nn.Module) -> bool:
-    """Return whether a layer can take over the effect of a constant input: linear layers and ungrouped convolutions.
+    """Return whether a layer can take over the effect of a constant input.
+
+    Linear layers and ungrouped convolutions can, and norms with statistics over channels.
 
     Examples
     --------
     >>> can_fold(nn.Conv2d(4, 4, 3)), can_fold(nn.ConvTranspose2d(4, 4, 3))
     (True, False)
     """
-    return isinstance(layer, nn.Linear) or (isinstance(layer, CONVOLUTIONS) and layer.groups == 1)
+    return isinstance(layer, (nn.Linear, *COUNTED)) or (isinstance(layer, CONVOLUTIONS) and layer.groups == 1)
 
 
 def _weight_slices(layer: nn.Module, keep_in: torch.Tensor, keep_out: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -71,6 +77,12 @@ def _shrink_channels(layer: nn.Module, keep: torch.Tensor) -> None:
         _set(layer, name, keep)
     size = "num_parameters" if isinstance(layer, nn.PReLU) else "num_features"
     setattr(layer, size, int(keep.sum()))
+
+
+def _shrink_counted(layer: nn.Module, keep: torch.Tensor, constants: np.ndarray | None) -> None:
+    for name in ("weight", "bias"):
+        _set(layer, name, keep)
+    with_count(layer, keep, None if constants is None else torch.from_numpy(np.nan_to_num(constants)))
 
 
 def _set(layer: nn.Module, name: str, *keep: torch.Tensor) -> None:

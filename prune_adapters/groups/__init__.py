@@ -1,13 +1,23 @@
 """Which channels of a model must be removed together, and which can never be."""
 
 from prune_adapters.groups.coupled import coupled_slots, rebuildable
-from prune_adapters.groups.layers import CHANNELWISE, CONVOLUTIONS, TRANSPOSED, is_zero_padded, kept_pairs
+from prune_adapters.groups.layers import (
+    CHANNELWISE,
+    CONVOLUTIONS,
+    COUNTED,
+    COUNTED_NORMS,
+    TRANSPOSED,
+    is_zero_padded,
+    kept_pairs,
+)
 from prune_adapters.groups.slots import Coupling, Slots, Whole
 from prune_adapters.groups.step import Facts, LayerSlots, Movement, Recorder
 
 __all__ = [
     "CHANNELWISE",
     "CONVOLUTIONS",
+    "COUNTED",
+    "COUNTED_NORMS",
     "TRANSPOSED",
     "Coupling",
     "Facts",

@@ -18,7 +18,16 @@ from prune_adapters.trace.tape import Call, Ref, Tape, refs_in
 
 __all__ = ["coupled_slots", "rebuildable"]
 
-NORMS = ("batch_norm", "instance_norm")
+NORMS = [
+    "batch_norm",
+    "instance_norm",
+    "layer_norm",
+    "native_layer_norm",
+    "rms_norm",
+    "_fused_rms_norm",
+    "group_norm",
+    "native_group_norm",
+]
 OWN = {"weight", "bias"}
 
 
@@ -39,7 +48,7 @@ def coupled_slots(tape: Tape, modules: Mapping[str, nn.Module], facts: Mapping[s
     """
     recorder = Recorder(modules, facts)
     held = {**tape.parameters, **dict.fromkeys(tape.constants, "")}
-    values: dict[int, Slots | Whole] = {}
+    values = recorder.values
     for call in tape.calls:
         for ref in refs_in((call.args, call.kwargs)):
             values.setdefault(ref.number, Whole(ref.shape, constant=ref.number in held))

@@ -13,8 +13,11 @@ from prune_adapters.groups.step import LayerSlots, Step
 __all__ = [
     "CHANNELWISE",
     "CONVOLUTIONS",
+    "COUNTED",
+    "COUNTED_NORMS",
     "REBUILT",
     "TRANSPOSED",
+    "counted",
     "embedding",
     "is_zero_padded",
     "kept_pairs",
@@ -34,7 +37,13 @@ CHANNELWISE = (
     nn.InstanceNorm3d,
     nn.PReLU,
 )
-REBUILT = (nn.Linear, nn.Embedding, *CONVOLUTIONS, *TRANSPOSED, *CHANNELWISE)
+COUNTED = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
+"""Norms with statistics over channels: the number that there were at first goes on counting."""
+
+COUNTED_NORMS = "layer_norm native_layer_norm rms_norm _fused_rms_norm group_norm native_group_norm"
+"""The operators that they call."""
+
+REBUILT = (nn.Linear, nn.Embedding, *CONVOLUTIONS, *TRANSPOSED, *CHANNELWISE, *COUNTED)
 """Types that can be rebuilt with fewer channels; subclasses may do anything, so they are left as they are."""
 
 OWN_WEIGHT = "uses weights that are no layer's own, are shared, or lie in a layer that cannot be rebuilt"
@@ -127,6 +136,22 @@ def normed(step: Step) -> Results:
         return step.refused(OWN_WEIGHT if layer is None else FIXED)
     step.recorder.layers.append(LayerSlots(step.module, value.numbers, value.numbers, value.uniform))
     return step.uniform_if(value, True)
+
+
+@rule(COUNTED_NORMS)
+def counted(step: Step) -> Results:
+    """A channel with a known value may leave if the statistics go on counting it; so it is in the right place still."""
+    value, layer, path = step.args[0], step.recorder.modules.get(step.module), step.module
+    over_dims = len(step.numbers("normalized_shape"))
+    if isinstance(value, Slots) and over_dims and value.dim < len(step.shape) - over_dims:
+        return step.uniform_if(value, False)
+    dim = len(step.shape) - 1 if over_dims else 1
+    if path not in step.recorder.facts or over_dims > 1 or not isinstance(value, Slots) or value.dim != dim:
+        return step.refused("has its channels in its statistics")
+    groups = layer.num_groups if isinstance(layer, nn.GroupNorm) else 1
+    step.recorder.layers.append(LayerSlots(path, value.numbers, value.numbers, value.uniform))
+    even = value.uniform.reshape(groups, -1).all(axis=1)
+    return step.results(value.numbers, dim, np.repeat(even, len(value.numbers) // groups))
 
 
 @rule("prelu")

@@ -17,6 +17,7 @@ from prune_adapters.trace.rules.reduce import POOLS, RESAMPLERS
 from prune_adapters.trace.rules.views import COPIES, VIEWS
 
 __all__ = [
+    "ADAPT",
     "FIXED",
     "RULES",
     "Results",
@@ -25,7 +26,6 @@ __all__ = [
     "gated",
     "joined",
     "moved",
-    "normed_over_channels",
     "padded",
     "pooled",
     "reduced",
@@ -210,12 +210,3 @@ def gated(step: Step) -> Results:
     half = len(value.numbers) // 2
     step.recorder.coupling.join(value.numbers[:half], value.numbers[half:])
     return step.results(value.numbers[:half], value.dim, value.uniform[:half] & value.uniform[half:])
-
-
-@rule("layer_norm native_layer_norm rms_norm")
-def normed_over_channels(step: Step) -> Results:
-    """The statistics are over the channels, so their number counts."""
-    value, n_dims = step.args[0], len(step.numbers("normalized_shape"))
-    if not isinstance(value, Slots) or value.dim >= len(step.shape) - n_dims:
-        return step.refused("has its channels in its statistics")
-    return step.uniform_if(value, False)

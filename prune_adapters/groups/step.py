@@ -84,6 +84,8 @@ class Recorder:
         Modules that can be rebuilt: of a known type, called once, with parameters of their own.
     facts : mapping of str to Facts
         By module path.
+    values : dict of int to (Slots or Whole)
+        Every tensor of the tape, by its number.
     """
 
     modules: Mapping[str, nn.Module]
@@ -91,6 +93,7 @@ class Recorder:
     coupling: Coupling = field(default_factory=Coupling)
     layers: list[LayerSlots] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)
+    values: dict[int, Slots | Whole] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 from netgraph import Connection, NetGraph, Wiring
 from prune_adapters.trace.builder import GraphBuilder, LayerDraft
 
-__all__ = ["finish"]
+__all__ = ["final_units", "finish"]
 
 
 def finish(builder: GraphBuilder) -> NetGraph:
@@ -80,10 +80,27 @@ def _home(number: int, merged_into: dict[int, int]) -> int:
     return number
 
 
+def final_units(builder: GraphBuilder, ids: np.ndarray) -> np.ndarray:
+    """Return the ids that units have in the finished graph; those below 0 (constants) stay what they are.
+
+    Parameters
+    ----------
+    builder : GraphBuilder
+    ids : ndarray of int64, any shape
+        Ids as they are while tracing.
+    """
+    merged_into = _mergers(builder)
+    home = {number: _home(number, merged_into) for number in range(len(builder.layers))}
+    return np.where(ids < 0, ids, _renumbered(builder, np.maximum(ids, 0), home))
+
+
 def _units_of(builder: GraphBuilder, ids: list[np.ndarray], home: dict[int, int]) -> np.ndarray:
     """Return the final ids of units, sorted."""
     units = np.unique(np.concatenate([np.zeros(0, np.int64), *ids]))
-    units = units[units >= 0]
+    return np.unique(_renumbered(builder, units[units >= 0], home))
+
+
+def _renumbered(builder: GraphBuilder, units: np.ndarray, home: dict[int, int]) -> np.ndarray:
     starts, new_starts = builder.starts(), {}
     position = 0
     for number, layer in enumerate(builder.layers):
@@ -92,7 +109,7 @@ def _units_of(builder: GraphBuilder, ids: list[np.ndarray], home: dict[int, int]
             position += layer.size
     owner = np.searchsorted(starts, units, side="right") - 1
     shift = np.array([new_starts[home[n]] for n in range(len(builder.layers))], dtype=np.int64)
-    return np.unique(units - starts[owner] + shift[owner])
+    return units - starts[owner] + shift[owner]
 
 
 def _unit_parameters(builder: GraphBuilder, home: dict[int, int], names: dict[int, str]) -> tuple:

@@ -168,9 +168,8 @@ def failing_line(error: BaseException) -> str:
 
 
 def _user_line(frames: traceback.StackSummary) -> str:
-    torch_home = torch.__file__.rsplit("/", 1)[0]
-    own_home = __file__.rsplit("/", 1)[0]
+    homes = [torch.__file__.rpartition("/")[0] + "/", __file__.rpartition("/trace/")[0] + "/"]
     for frame in reversed(frames):
-        if not frame.filename.startswith((torch_home, own_home, "<")):
+        if not frame.filename.startswith((*homes, "<")):
             return f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}: {frame.line}"
     return "an unknown line"

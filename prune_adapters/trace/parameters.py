@@ -59,9 +59,14 @@ def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
 
 
 def _computed(op: Operation) -> tuple | None:
-    """Return the outputs of a call on constants, or None where one of them has no known value."""
+    """Return the outputs of a call on constants, or None where one of them has no known value.
+
+    What a model makes on the meta device, say ``arange(n, device=x.device)``, is made on the CPU: there it has values.
+    """
 
     def known(item: object) -> object:
+        if isinstance(item, torch.device) and item.type == "meta":
+            return torch.device("cpu")
         return item.value() if isinstance(item, Constant) else item
 
     if any(not isinstance(t, Constant) or t.value() is None for t in op.tensors()):

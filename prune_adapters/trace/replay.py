@@ -18,8 +18,8 @@ from prune_adapters.trace.values import PRESENT, Constant, Tokens, Units, Value,
 __all__ = ["replay"]
 
 
-def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options: Options) -> None:
-    """Run the rules over a tape.
+def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options: Options) -> dict[int, Value]:
+    """Run the rules over a tape; return the value of every tensor by its number.
 
     Parameters
     ----------
@@ -39,12 +39,14 @@ def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options:
     for number, name in tape.parameters.items():
         values[number] = Weight.whole(name, builder.shapes[name])
     for number, tensor in tape.constants.items():
-        values[number] = Constant(tuple(tensor.shape), partial(_itself, tensor), buffer=tape.buffers.get(number))
+        known = None if tensor.is_meta else partial(_itself, tensor)
+        values[number] = Constant(tuple(tensor.shape), known, buffer=tape.buffers.get(number))
     for call in tape.calls:
         results = _run(call, values, builder, options)
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})
     found = [values.get(ref.number) for ref in tape.outputs]
     builder.outputs = [value.ids for value in found if isinstance(value, Units)]
+    return values
 
 
 def _itself(tensor: torch.Tensor) -> torch.Tensor:

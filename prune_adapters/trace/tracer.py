@@ -8,21 +8,29 @@ import torch
 from torch import nn
 
 import netgraph as ng
-from prune_adapters.apply import remembered_masks
 from prune_adapters.errors import TraceError
 from prune_adapters.masks import bare_module, check_masks, parameter_names
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.capture import capture_by_export
-from prune_adapters.trace.finish import finish
+from prune_adapters.trace.example import ExampleInputs, check_inputs, split_inputs
+from prune_adapters.trace.finish import final_units, finish
 from prune_adapters.trace.follow import capture_by_running, failing_line, is_data_dependent
 from prune_adapters.trace.inputs import input_values
+from prune_adapters.trace.kept import with_kept
 from prune_adapters.trace.registry import Options
 from prune_adapters.trace.replay import replay
-from prune_adapters.trace.tape import Tape, refs_in
+from prune_adapters.trace.tape import Ref, Tape, refs_in
+from prune_adapters.trace.values import Units
 
-__all__ = ["ExampleInputs", "capture", "graph_of_tape", "in_eval_mode", "split_inputs", "to_graph"]
-
-ExampleInputs = torch.Tensor | Sequence[object] | Mapping[str, object]
+__all__ = [
+    "capture",
+    "checked_options",
+    "graph_and_units",
+    "graph_of_tape",
+    "in_eval_mode",
+    "structure_of_tape",
+    "to_graph",
+]
 
 
 def to_graph(
@@ -93,9 +101,9 @@ def to_graph(
       0          2        6     6  input
       2          1        2     2  0, output
     """
-    options = _checked_options(positions, norm, unknown, follow)
+    options = checked_options(positions, norm, unknown, follow)
     bare = bare_module(model)
-    _check_inputs(bare, *split_inputs(example_inputs))
+    check_inputs(bare, *split_inputs(example_inputs))
     chosen = None if masks is None else _checked_masks(bare, masks)
     return graph_of_tape(capture(bare, example_inputs, follow=follow), bare, chosen, unit_dims or {}, options)
 
@@ -139,14 +147,68 @@ def graph_of_tape(
     unit_dims : mapping of str to int or sequence of int
     options : Options
     """
+    return graph_and_units(tape, model, masks, unit_dims, options, [])[0]
+
+
+def graph_and_units(
+    tape: Tape,
+    model: nn.Module,
+    masks: Mapping[str, torch.Tensor] | None,
+    unit_dims: Mapping[str, int | Sequence[int]],
+    options: Options,
+    watched: Sequence[Ref],
+) -> tuple[ng.NetGraph, list[np.ndarray | None]]:
+    """Return the graph of a captured bare module, and which units some of its tensors hold.
+
+    Parameters
+    ----------
+    tape, model, masks, unit_dims, options
+        As in `graph_of_tape`.
+    watched : sequence of Ref
+
+    Returns
+    -------
+    graph : NetGraph
+    units : list of (ndarray of int64, or None)
+        For each watched tensor the unit of each element, at its rank, of size 1 along dimensions in which the unit
+        does not change; `ZERO` and `PRESENT` for constants. None where a tensor has no units.
+    """
+    structure, units = _traced(tape, model, unit_dims, options, watched)
+    return with_kept(structure, model, masks), units
+
+
+def structure_of_tape(
+    tape: Tape, model: nn.Module, unit_dims: Mapping[str, int | Sequence[int]], options: Options
+) -> ng.NetGraph:
+    """Return the graph of a captured bare module with every element removed: who could be joined to whom.
+
+    Parameters
+    ----------
+    tape, model, unit_dims, options
+        As in `graph_of_tape`.
+    """
+    return _traced(tape, model, unit_dims, options, [])[0]
+
+
+def _traced(
+    tape: Tape,
+    model: nn.Module,
+    unit_dims: Mapping[str, int | Sequence[int]],
+    options: Options,
+    watched: Sequence[Ref],
+) -> tuple[ng.NetGraph, list[np.ndarray | None]]:
+    """Return the graph with every element removed, and the units of the watched tensors."""
     builder = GraphBuilder({name: tuple(p.shape) for name, p in model.named_parameters()})
     builder.notes += tape.notes
-    replay(tape, builder, input_values(tape, builder, unit_dims), options)
+    values = replay(tape, builder, input_values(tape, builder, unit_dims), options)
     _note_unreached(tape, builder)
-    return _with_kept(finish(builder), model, remembered_masks(model) if masks is None else masks, masks is not None)
+    found = [values.get(ref.number) for ref in watched]
+    units = [final_units(builder, v.ids.numpy()) if isinstance(v, Units) else None for v in found]
+    return finish(builder), units
 
 
-def _checked_options(positions: str, norm: str, unknown: str | None, follow: str | None) -> Options:
+def checked_options(positions: str, norm: str, unknown: str | None, follow: str | None = None) -> Options:
+    """Return the modelling choices of a trace; an unknown word is an error."""
     choices = {
         "positions": ("join", "split"),
         "norm": ("mix", "through"),
@@ -158,43 +220,6 @@ def _checked_options(positions: str, norm: str, unknown: str | None, follow: str
         if given[name] not in allowed:
             raise ValueError(f"{name}: expected {' or '.join(map(repr, allowed))}, got {given[name]!r}")
     return Options(positions, norm, unknown)
-
-
-def split_inputs(example_inputs: ExampleInputs) -> tuple[tuple, dict]:
-    """Return positional and keyword arguments of the forward call."""
-    if isinstance(example_inputs, torch.Tensor):
-        return (example_inputs,), {}
-    if isinstance(example_inputs, Mapping):
-        return (), dict(example_inputs)
-    if isinstance(example_inputs, (tuple, list)):
-        return tuple(example_inputs), {}
-    raise TypeError(f"example_inputs: expected a tensor, a tuple or a dict, got {type(example_inputs).__name__}")
-
-
-def _check_inputs(model: nn.Module, args: tuple, kwargs: dict) -> None:
-    parameters = [p for p in model.parameters() if p.is_floating_point()]
-    devices, dtypes = {p.device for p in parameters}, {p.dtype for p in parameters}
-    named = {
-        **{f"example input {i}": a for i, a in enumerate(args)},
-        **{f"example input {k!r}": a for k, a in kwargs.items()},
-    }
-    for label, tensor in named.items():
-        if not isinstance(tensor, torch.Tensor):
-            continue
-        if 0 in tensor.shape:
-            raise ValueError(f"{label}: expected every dimension of at least 1, got shape {tuple(tensor.shape)}")
-        if devices and tensor.device not in devices:
-            raise ValueError(
-                f"{label}: expected device {_listed(devices)} as the model, got {tensor.device}; move it with .to()"
-            )
-        if tensor.is_floating_point() and dtypes and tensor.dtype not in dtypes:
-            raise ValueError(
-                f"{label}: expected {_listed(dtypes)} as the model, got {tensor.dtype}; convert it with .to()"
-            )
-
-
-def _listed(items: set) -> str:
-    return " or ".join(sorted(map(str, items)))
 
 
 def _checked_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -264,30 +289,3 @@ def _note_unreached(tape: Tape, builder: GraphBuilder) -> None:
     unreached = [name for name in builder.shapes if name not in reached]
     if unreached:
         builder.notes.append(f"parameters not reached by this input: {', '.join(unreached)}")
-
-
-def _with_kept(
-    graph: ng.NetGraph, model: nn.Module, masks: Mapping[str, torch.Tensor], whole_without: bool
-) -> ng.NetGraph:
-    """Return the graph with the elements that masks or values keep."""
-    parameters = dict(model.named_parameters())
-    kept = {}
-    for name in graph.edge_parameters:
-        if name in masks:
-            kept[name] = masks[name].cpu().numpy()
-        elif whole_without or parameters[name].is_meta:
-            kept[name] = np.broadcast_to(np.True_, tuple(parameters[name].shape))
-        else:
-            kept[name] = _as_array(parameters[name])
-    graph = ng.with_weights(graph, kept, dtype="bfloat16")
-    acting = {u.parameter for u in graph.unit_parameters}
-    others = {name: mask.cpu().numpy() for name, mask in masks.items() if name in acting}
-    return graph.with_masks(others) if others else graph
-
-
-def _as_array(parameter: torch.Tensor) -> np.ndarray:
-    """Return the values as a numpy array; bfloat16 goes as its bits."""
-    values = parameter.detach().cpu()
-    if values.dtype == torch.bfloat16:
-        return values.contiguous().view(torch.int16).numpy().view(np.uint16)
-    return values.numpy()

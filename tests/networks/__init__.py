@@ -2,6 +2,7 @@
 
 from networks.cases import CASES, Case, edge_names
 from networks.mobile import DenseNet, MobileNetV2, ShuffleNetV2
+from networks.normed import GroupNormNet, NextNet, NormedStream
 from networks.patterns import (
     BranchOnSum,
     ChunkedProjection,
@@ -38,10 +39,13 @@ __all__ = [
     "Einsum",
     "EmbeddingNet",
     "GatedLinear",
+    "GroupNormNet",
     "LayerScale",
     "LeNet",
     "MobileNetV2",
     "NamedInputs",
+    "NextNet",
+    "NormedStream",
     "NormedWeight",
     "PixelShuffle",
     "RawMatmul",
