@@ -126,6 +126,29 @@ struct Avx2 {
     }
 };
 
+// There is no shift of such narrow lanes: what stays in its lane and what goes round are shifted apart.
+template <int G>
+struct NarrowTurn {
+    __m256i stay;
+    __m128i left, right;
+    explicit NarrowTurn(std::uint32_t shift)
+        : stay(_mm256_set1_epi64x(static_cast<long long>(low_lanes<G>(G - shift)))),
+          left(_mm_cvtsi32_si128(static_cast<int>(shift))),
+          right(_mm_cvtsi32_si128(static_cast<int>(G - shift))) {}
+    __m256i operator()(__m256i a) const {
+        return _mm256_or_si256(_mm256_sll_epi64(_mm256_and_si256(a, stay), left),
+                               _mm256_srl_epi64(_mm256_andnot_si256(stay, a), right));
+    }
+};
+template <>
+struct Avx2::Turn<8> : NarrowTurn<8> {
+    using NarrowTurn::NarrowTurn;
+};
+template <>
+struct Avx2::Turn<4> : NarrowTurn<4> {
+    using NarrowTurn::NarrowTurn;
+};
+
 }  // namespace
 
 const Kernels kernels_avx2 = table_of<Avx2, Avx2>("avx2");

@@ -102,6 +102,29 @@ struct Avx512::Turn<16> {
     Vector operator()(Vector a) const { return either(_mm512_sll_epi16(a, left), _mm512_srl_epi16(a, right)); }
 };
 
+// There is no shift of such narrow lanes: what stays in its lane and what goes round are shifted apart.
+template <int G>
+struct NarrowTurn {
+    __m512i stay;
+    __m128i left, right;
+    explicit NarrowTurn(std::uint32_t shift)
+        : stay(_mm512_set1_epi64(static_cast<long long>(low_lanes<G>(G - shift)))),
+          left(_mm_cvtsi32_si128(static_cast<int>(shift))),
+          right(_mm_cvtsi32_si128(static_cast<int>(G - shift))) {}
+    __m512i operator()(__m512i a) const {
+        return _mm512_or_si512(_mm512_sll_epi64(_mm512_and_si512(a, stay), left),
+                               _mm512_srl_epi64(_mm512_andnot_si512(stay, a), right));
+    }
+};
+template <>
+struct Avx512::Turn<8> : NarrowTurn<8> {
+    using NarrowTurn::NarrowTurn;
+};
+template <>
+struct Avx512::Turn<4> : NarrowTurn<4> {
+    using NarrowTurn::NarrowTurn;
+};
+
 // 256 bits at a time, for rows that are no wider.
 struct Half {
     static constexpr Index words = 4;

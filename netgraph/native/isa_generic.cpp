@@ -28,10 +28,9 @@ struct Generic {
     // Rotates each lane of G bits to the left: what leaves a lane at its top comes in again at its bottom.
     template <int G>
     struct Turn {
-        static constexpr Word lowest = all_ones / (all_ones >> (64 - G));  // bit 0 of every lane
         int left;
         Word stay;  // the bits that do not leave their lane
-        explicit Turn(std::uint32_t shift) : left(static_cast<int>(shift)), stay(low_bits(G - left) * lowest) {}
+        explicit Turn(std::uint32_t shift) : left(static_cast<int>(shift)), stay(low_lanes<G>(G - shift)) {}
         Vector operator()(Vector a) const {
             return left == 0 ? a : (a & stay) << left | (a & ~stay) >> (G - left);
         }

@@ -7,6 +7,13 @@
 namespace netgraph {
 namespace {
 
+// The lowest `count` bits of every lane of G bits.
+template <int G>
+constexpr Word low_lanes(std::uint32_t count) {
+    constexpr Word lane = all_ones >> (64 - G), lowest = all_ones / lane;
+    return (count >= 64 ? all_ones : (Word{1} << count) - 1) * lowest;
+}
+
 // The part of a row from word `at` on, joined with the turned rows of its arcs; `full` as in joined_row.
 template <class V, int G, int Z>
 inline Seen<V, Z> joined_lifted(const Lift& lift, Index row, Index words, const Word* from, const Seen<V, Z>* full) {
@@ -78,6 +85,8 @@ Hops lifted_sum_by_width(const Lift& lift, Index limit, Word* scratch) {
 
 template <class V>
 Hops lifted_sum(const Lift& lift, Index limit, Word* scratch) {
+    if (lift.group == 4) return lifted_sum_by_width<V, 4>(lift, limit, scratch);
+    if (lift.group == 8) return lifted_sum_by_width<V, 8>(lift, limit, scratch);
     if (lift.group == 16) return lifted_sum_by_width<V, 16>(lift, limit, scratch);
     if (lift.group == 32) return lifted_sum_by_width<V, 32>(lift, limit, scratch);
     return lifted_sum_by_width<V, 64>(lift, limit, scratch);

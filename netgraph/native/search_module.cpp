@@ -42,7 +42,8 @@ TwoHops two_hops_of(const Array<const Node, 2>& cells, int cycles) {
 }
 
 Lifts lifts_of(const Array<const Arc, 2>& cells, int group) {
-    require(group == 16 || group == 32 || group == 64, "group: expected 16, 32 or 64");
+    require(group == 4 || group == 8 || group == 16 || group == 32 || group == 64,
+            "group: expected 4, 8, 16, 32 or 64");
     const Index rows = static_cast<Index>(cells.shape(0));
     require(rows * group <= most_nodes, "cells: expected at most 65536 nodes");
     for (std::size_t i = 0; i < cells.size(); ++i)

@@ -17,7 +17,7 @@ MOST_PAIRED, MOST_DEGREE = 1 << 14, 127
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One annealing, or several in a row.
+    """Annealing in one or several rounds.
 
     Parameters
     ----------
@@ -31,10 +31,12 @@ class Stage:
         The energy below which there is nothing to find.
     hot, cold : float
         Temperatures at the start and the end; `hot` 0 means half of the mean rise of the energy in random moves.
-    rounds : int
-        How often in a row, each round from the best graph of the one before.
+    round_steps : int
+        Steps after which to begin again, as near as they go into the budget; 0 for one round.
+    anew : bool
+        Whether a round begins at another start, not at the best graph of the round before.
     share : float
-        Of what is left of the budget when the rounds begin.
+        Of what is left of the budget when the stage begins.
     """
 
     kind: str
@@ -43,7 +45,8 @@ class Stage:
     enough: int = 0
     hot: float = 0.0
     cold: float = 0.25
-    rounds: int = 1
+    round_steps: int = 0
+    anew: bool = False
     share: float = 1.0
 
 
@@ -57,34 +60,40 @@ def stages_of(graph: NodeGraph, *, method: str, objective: str, group: int | Non
             raise ValueError(f"objective 'four_cycles': expected {limits}, got {n_nodes} and {degree}")
         return (cycles,)
     method = _method(graph, group) if method == "auto" else method
+    shorter = _shorter(graph, method, group)
+    return (*shorter, cycles) if cycles and diameter_lower_bound(n_nodes, degree) <= 2 else shorter
+
+
+def _shorter(graph: NodeGraph, method: str, group: int | None) -> tuple[Stage, ...]:
+    """Return the stages that shorten paths: the method, and what lies just beside its result."""
     first = _stage(graph, method, group)
-    if cycles and diameter_lower_bound(n_nodes, degree) <= 2:
-        return (first, cycles)
     if method == "pairs":  # which does not see a pair four hops apart
-        return (replace(first, share=0.7), replace(_stage(graph, "swaps", None), hot=4.0))
+        return replace(first, share=0.7), replace(_stage(graph, "swaps", None), hot=4.0)
+    if method == "symmetric" and _near(graph):
+        polish = replace(_stage(graph, "pairs", None), hot=0.9, cold=0.3, round_steps=1_000_000, anew=True)
+        return replace(first, share=0.6), polish
+    if method == "symmetric" and graph.n_nodes <= 256:
+        return replace(first, share=0.8), replace(_stage(graph, "swaps", None), hot=4.0)
     return (first,)
 
 
 def group_of(n_nodes: int, degree: int) -> int | None:
     """Return the order of the rotation that suits a regular graph, None if there is none.
 
-    About 16 orbits leave a search enough freedom and make an evaluation cheap.
+    Eight or more orbits leave a search enough freedom; fewer make an evaluation cheap.
     """
-    able = [g for g in GROUPS if n_nodes % g == 0 and n_nodes // g * degree % 2 == 0 and n_nodes // g > 1]
-    return next((g for g in able if n_nodes // g >= 16), able[-1] if able else None)
+    return next((g for g in _orders(n_nodes, degree) if n_nodes // g >= 8), None)
 
 
 def _method(graph: NodeGraph, group: int | None) -> str:
     degree, n_nodes = int(graph.degrees.max()), graph.n_nodes
-    near = degree * (degree - 1) ** 2 >= 2 * n_nodes  # nearly all graphs then have a diameter of at most 3
     if group not in (None, 1):
         return "symmetric"
-    if graph.is_regular and group is None and has_algebraic_seed(n_nodes, degree):
+    if graph.is_regular and group is None and n_nodes >= 256 and has_algebraic_seed(n_nodes, degree):
         return "algebraic"
-    short = diameter_lower_bound(n_nodes, degree) <= 2
-    if graph.is_regular and group is None and n_nodes >= 256 and not short and group_of(n_nodes, degree):
+    if graph.is_regular and group is None and degree < n_nodes // 2 and group_of(n_nodes, degree):
         return "symmetric"
-    return "pairs" if near and _paired(n_nodes, degree) else "swaps"
+    return "pairs" if _near(graph) else "swaps"
 
 
 def _stage(graph: NodeGraph, method: str, group: int | None) -> Stage:
@@ -92,10 +101,13 @@ def _stage(graph: NodeGraph, method: str, group: int | None) -> Stage:
     least = round(aspl_lower_bound(n_nodes, degree) * (n_nodes - 1))  # sum of hops from one node
     if method == "symmetric":
         order = group or group_of(n_nodes, degree)
-        if not graph.is_regular or order not in GROUPS or order not in _orders(n_nodes, degree):
-            wanted = "a regular graph and a symmetry of order 16, 32 or 64 that divides the nodes into even halves"
+        if not graph.is_regular or order not in _orders(n_nodes, degree):
+            wanted = (
+                "a regular graph whose nodes fall into orbits of 4, 8, 16, 32 or 64 that leave an even number of ends"
+            )
             raise ValueError(f"symmetry {order}: expected {wanted}, got {graph!r}")
-        return Stage("Lifts", "random", order, least * (n_nodes // order))
+        rows = n_nodes // order
+        return Stage("Lifts", "random", order, least * rows, round_steps=25_000 * rows * degree, anew=True)
     if method in ("pairs", "algebraic") and not _paired(n_nodes, degree):
         raise ValueError(
             f"method {method!r}: expected at most {MOST_PAIRED} nodes and degree {MOST_DEGREE}, got {graph!r}"
@@ -107,10 +119,16 @@ def _stage(graph: NodeGraph, method: str, group: int | None) -> Stage:
         if not graph.is_regular or not has_algebraic_seed(n_nodes, degree):
             wanted = "a regular graph of q^2 nodes, q = 8, 16 ... 256, and a degree from about q / 2 to q"
             raise ValueError(f"method 'algebraic': expected {wanted}, got {graph!r}")
-        return Stage("TwoHops", "algebraic", 0, apart, hot=1.0, cold=0.3, rounds=8)
+        return Stage("TwoHops", "algebraic", 0, apart, hot=1.0, cold=0.3, round_steps=700_000)
     if n_nodes > MOST_NODES:
         raise ValueError(f"graph: expected at most {MOST_NODES} nodes, got {n_nodes}")
     return Stage("Swaps", enough=least * n_nodes if graph.is_regular else 0)
+
+
+def _near(graph: NodeGraph) -> bool:
+    """Return whether pairs can be counted and nearly all such graphs have a diameter of at most 3."""
+    degree, n_nodes = int(graph.degrees.max()), graph.n_nodes
+    return degree * (degree - 1) ** 2 >= 2 * n_nodes and _paired(n_nodes, degree)
 
 
 def _orders(n_nodes: int, degree: int) -> list[int]:

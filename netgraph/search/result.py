@@ -1,5 +1,6 @@
 """What a search reports and returns."""
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -123,7 +124,7 @@ def result_of(state: SearchState, *, finished: bool) -> Shortened:
     graph, (hops, diameter, cycles) = best.best, best.score
     length = hops / (graph.n_nodes * (graph.n_nodes - 1))
     bound = aspl_lower_bound(graph.n_nodes, int(graph.degrees.max()))
-    trace = [(n, path_length_of(state.stages[stage], graph, e)) for n, stage, e in best.trace]
+    trace = _falling((n, path_length_of(state.stages[stage], graph, e)) for n, stage, e in best.trace)
     return Shortened(
         graph=graph,
         path_length=length,
@@ -133,7 +134,16 @@ def result_of(state: SearchState, *, finished: bool) -> Shortened:
         gap=length / bound - 1,
         steps=sum(chain.steps for chain in seen),
         accepted=sum(chain.accepted for chain in seen),
-        trace=np.array(trace, dtype=float).reshape(-1, 2),
+        trace=trace,
         finished=finished,
         state=state,
     )
+
+
+def _falling(found: Iterable[tuple[int, float]]) -> np.ndarray:
+    """Return the steps and path lengths that are shorter than all before; nan is none."""
+    kept: list[tuple[int, float]] = []
+    for steps, length in found:
+        if length < (kept[-1][1] if kept else float("inf")):
+            kept.append((steps, length))
+    return np.array(kept, dtype=float).reshape(-1, 2)

@@ -59,7 +59,7 @@ class ChainState:
     seed : int
         Of the starts that are drawn.
     best : NodeGraph
-        The shortest graph of all finished stages.
+        The shortest graph of all finished rounds.
     score : tuple of int
         Of `best`.
     stage, round, block : int
@@ -68,6 +68,8 @@ class ChainState:
         What is done, over all stages.
     used : float
         Seconds that are spent.
+    until : float
+        Steps or seconds at which the stage under way ends.
     trace : list of (steps, stage, energy)
         Whenever the best energy of a stage fell.
     annealing : Annealing or None
@@ -83,6 +85,7 @@ class ChainState:
     steps: int = 0
     accepted: int = 0
     used: float = 0.0
+    until: float = 0.0
     trace: list[tuple[int, int, int]] = field(default_factory=list)
     annealing: "Annealing | None" = None
 
@@ -137,14 +140,22 @@ def run_chain(
 
 def _blocks(stages: tuple[Stage, ...], state: ChainState, budget: Budget) -> Iterator[tuple[float, int]]:
     """Go on block by block, leaving `state` complete at each: yield the share of the budget and the present energy."""
-    while state.stage < len(stages) and _left(state, budget) > 0:
+    while state.stage < len(stages) and _spent(state, budget) < _whole(budget):
         stage = stages[state.stage]
+        if state.annealing is None and state.round == 0:
+            spent = _spent(state, budget)
+            until = spent + stage.share * (_whole(budget) - spent)
+            state.until = until if budget.steps is None else math.ceil(until)
         yield from _round(stage, state, budget)
-        _close_round(stage, state)
+        _close_round(stage, state, budget)
 
 
-def _left(state: ChainState, budget: Budget) -> float:
-    return budget.seconds - state.used if budget.steps is None else budget.steps - state.steps
+def _whole(budget: Budget) -> float:
+    return budget.seconds if budget.steps is None else budget.steps
+
+
+def _spent(state: ChainState, budget: Budget) -> float:
+    return state.used if budget.steps is None else state.steps
 
 
 def _round(stage: Stage, state: ChainState, budget: Budget) -> Iterator[tuple[float, int]]:
@@ -170,7 +181,7 @@ def _round(stage: Stage, state: ChainState, budget: Budget) -> Iterator[tuple[fl
 
 
 def _share(state: ChainState, budget: Budget) -> float:
-    return min(1.0, state.used / budget.seconds if budget.steps is None else state.steps / budget.steps)
+    return min(1.0, _spent(state, budget) / _whole(budget))
 
 
 def _done(now: Annealing, state: ChainState, budget: Budget) -> float:
@@ -201,9 +212,12 @@ def _open(stage: Stage, state: ChainState, budget: Budget) -> Annealer:
     rng = np.random.default_rng([state.seed, state.stage, state.round])
     cells = now.best_cells if now is not None else _start(stage, state, rng)
     annealer = open_annealer(stage.kind, cells, stage.option, int(rng.integers(1 << 63)))
-    hot = stage.hot or 0.5 * annealer.rise(SAMPLES)
-    rounds = stage.rounds - state.round
-    left = _left(state, budget) * stage.share
+    start = clock()
+    rise = annealer.rise(SAMPLES)
+    hot = stage.hot or 0.5 * rise
+    left = max(0.0, state.until - _spent(state, budget))
+    wanted = stage.round_steps * ((clock() - start) / SAMPLES if budget.steps is None else 1)
+    rounds = max(1, round(left / wanted)) if wanted else 1
     state.annealing = Annealing(
         cells=cells,
         best_cells=cells.copy(),
@@ -240,20 +254,22 @@ def _keep(annealer: Annealer, now: Annealing) -> None:
     now.at_best = annealer.at_best
 
 
-def _close_round(stage: Stage, state: ChainState) -> None:
-    """Go on to the next round, or weigh the best graph of the stage and go on to the next stage."""
+def _close_round(stage: Stage, state: ChainState, budget: Budget) -> None:
+    """Weigh the best graph of the round, and go on to the next round or stage."""
     now = state.annealing
     assert now is not None
+    weigh(stage, state)
     state.block = 0
     state.round += 1
-    if state.round < stage.rounds and now.best > stage.enough:
-        return
-    weigh(stage, state)
-    state.stage, state.round, state.annealing = state.stage + 1, 0, None
+    again = stage.round_steps and now.best > stage.enough and _spent(state, budget) < state.until
+    if not again:
+        state.stage, state.round = state.stage + 1, 0
+    if not again or stage.anew:
+        state.annealing = None
 
 
 def weigh(stage: Stage, state: ChainState) -> None:
-    """Take the best graph of a stage if it is shorter than the best so far."""
+    """Take the best graph of a round if it is shorter than the best so far."""
     now = state.annealing
     if now is None:
         return

@@ -20,7 +20,7 @@ __all__ = [
 MOST_NODES = 1 << 16
 """Nodes that a table can name."""
 
-GROUPS = (64, 32, 16)
+GROUPS = (64, 32, 16, 8, 4)
 """Orders of the rotations that the kernels know."""
 
 Annealer = reference.Swaps | reference.TwoHops | reference.Lifts
