@@ -53,12 +53,13 @@ def shorten(
         - "swaps": the sum of all hops after each swap.
         - "pairs": only the pairs more than two hops apart are counted, which costs the square of the degree and not of
           the nodes; exact for diameters up to 3.
-        - "symmetric": starts anew at random graphs with a rotation symmetry and keeps it; best for many nodes.
+        - "symmetric": starts anew at random graphs with a rotation symmetry and keeps it, for most of the budget; then
+          swaps single edges. Best nearly everywhere, for numbers of nodes that a power of two divides.
         - "algebraic": starts at an affine polarity graph, for 4^m nodes and degrees near 2^m.
         - "auto": what suits the numbers of nodes and edges. For regular graphs that may be one of the last two, which
           use no more of `graph` than its size and degree.
     symmetry : int or None
-        Order of the rotation, 16, 32 or 64; 1 for no symmetry. None: chosen by the method.
+        Order of the rotation, 4, 8, 16, 32 or 64; 1 for no symmetry. None: chosen by the method, for about 8 orbits.
     objective : {"path_length", "four_cycles"}
         Path length; once the diameter is 2 it cannot fall any more, and what is left of the budget goes to removing
         4-cycles, which widens the spectral gap. "four_cycles" does that at once, without longer paths.
