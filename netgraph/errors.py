@@ -6,6 +6,7 @@
     +-- GraphFileError (ValueError)         a file is not a graph that this version can read
     +-- InfeasibleDegreeError (ValueError)  no graph with these degrees exists, or none of the wanted kind
     +-- ChannelsBelowNodesError (ValueError)  a layer has fewer channels than its relational graph has nodes
+    +-- SearchLimitError (RuntimeError)     a random search has used up its tries
 
 Everything else is a plain ``ValueError``, ``TypeError`` or ``KeyError``.
 """
@@ -16,6 +17,7 @@ __all__ = [
     "GraphStructureError",
     "InfeasibleDegreeError",
     "NetGraphError",
+    "SearchLimitError",
     "WeightValueError",
 ]
 
@@ -42,3 +44,7 @@ class InfeasibleDegreeError(NetGraphError, ValueError):
 
 class ChannelsBelowNodesError(NetGraphError, ValueError):
     """A layer has fewer channels than the relational graph for it has nodes."""
+
+
+class SearchLimitError(NetGraphError, RuntimeError):
+    """A random search has used up its tries; the message counts what it has done."""

@@ -59,7 +59,23 @@ struct Avx2 {
     static void store(Word* at, Vector value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), value); }
     static Vector both(Vector a, Vector b) { return _mm256_and_si256(a, b); }
     static Vector either(Vector a, Vector b) { return _mm256_or_si256(a, b); }
+    static Vector either(Vector a, Vector b, Vector c) { return either(either(a, b), c); }
+    static Vector without(Vector a, Vector b) { return _mm256_andnot_si256(b, a); }
+    static bool covers(Vector a, Vector all) { return _mm256_testc_si256(a, all); }
     static bool any(Vector a) { return !_mm256_testz_si256(a, a); }
+
+    // Rotates each lane of G bits to the left.
+    template <int G>
+    struct Turn {
+        __m128i left, right;
+        explicit Turn(std::uint32_t shift)
+            : left(_mm_cvtsi32_si128(static_cast<int>(shift))), right(_mm_cvtsi32_si128(static_cast<int>(G - shift))) {}
+        Vector operator()(Vector a) const {
+            if (G == 64) return either(_mm256_sll_epi64(a, left), _mm256_srl_epi64(a, right));
+            if (G == 32) return either(_mm256_sll_epi32(a, left), _mm256_srl_epi32(a, right));
+            return either(_mm256_sll_epi16(a, left), _mm256_srl_epi16(a, right));
+        }
+    };
 
     // Counts the bits of each half byte by table; sum of absolute differences adds the bytes of a word.
     struct Counter {
@@ -110,8 +126,31 @@ struct Avx2 {
     }
 };
 
+// There is no shift of such narrow lanes: what stays in its lane and what goes round are shifted apart.
+template <int G>
+struct NarrowTurn {
+    __m256i stay;
+    __m128i left, right;
+    explicit NarrowTurn(std::uint32_t shift)
+        : stay(_mm256_set1_epi64x(static_cast<long long>(low_lanes<G>(G - shift)))),
+          left(_mm_cvtsi32_si128(static_cast<int>(shift))),
+          right(_mm_cvtsi32_si128(static_cast<int>(G - shift))) {}
+    __m256i operator()(__m256i a) const {
+        return _mm256_or_si256(_mm256_sll_epi64(_mm256_and_si256(a, stay), left),
+                               _mm256_srl_epi64(_mm256_andnot_si256(stay, a), right));
+    }
+};
+template <>
+struct Avx2::Turn<8> : NarrowTurn<8> {
+    using NarrowTurn::NarrowTurn;
+};
+template <>
+struct Avx2::Turn<4> : NarrowTurn<4> {
+    using NarrowTurn::NarrowTurn;
+};
+
 }  // namespace
 
-const Kernels kernels_avx2 = table_of<Avx2>("avx2");
+const Kernels kernels_avx2 = table_of<Avx2, Avx2>("avx2");
 
 }  // namespace netgraph

@@ -50,7 +50,19 @@ struct Avx512 {
     static void store(Word* at, Vector value) { _mm512_storeu_si512(at, value); }
     static Vector both(Vector a, Vector b) { return _mm512_and_si512(a, b); }
     static Vector either(Vector a, Vector b) { return _mm512_or_si512(a, b); }
+    static Vector either(Vector a, Vector b, Vector c) { return _mm512_ternarylogic_epi64(a, b, c, 0xfe); }
+    static Vector without(Vector a, Vector b) { return _mm512_andnot_si512(b, a); }
+    static bool covers(Vector a, Vector all) { return _mm512_cmpneq_epi64_mask(a, all) == 0; }
     static bool any(Vector a) { return _mm512_test_epi64_mask(a, a) != 0; }
+
+    // Rotates each lane of G bits to the left.
+    template <int G>
+    struct Turn {
+        Vector by;
+        explicit Turn(std::uint32_t shift)
+            : by(G == 64 ? _mm512_set1_epi64(shift) : _mm512_set1_epi32(static_cast<int>(shift))) {}
+        Vector operator()(Vector a) const { return G == 64 ? _mm512_rolv_epi64(a, by) : _mm512_rolv_epi32(a, by); }
+    };
 
     struct Counter {
         Vector sum = _mm512_setzero_si512();
@@ -82,8 +94,57 @@ struct Avx512 {
     }
 };
 
+template <>
+struct Avx512::Turn<16> {
+    __m128i left, right;
+    explicit Turn(std::uint32_t shift)
+        : left(_mm_cvtsi32_si128(static_cast<int>(shift))), right(_mm_cvtsi32_si128(static_cast<int>(16 - shift))) {}
+    Vector operator()(Vector a) const { return either(_mm512_sll_epi16(a, left), _mm512_srl_epi16(a, right)); }
+};
+
+// There is no shift of such narrow lanes: what stays in its lane and what goes round are shifted apart.
+template <int G>
+struct NarrowTurn {
+    __m512i stay;
+    __m128i left, right;
+    explicit NarrowTurn(std::uint32_t shift)
+        : stay(_mm512_set1_epi64(static_cast<long long>(low_lanes<G>(G - shift)))),
+          left(_mm_cvtsi32_si128(static_cast<int>(shift))),
+          right(_mm_cvtsi32_si128(static_cast<int>(G - shift))) {}
+    __m512i operator()(__m512i a) const {
+        return _mm512_or_si512(_mm512_sll_epi64(_mm512_and_si512(a, stay), left),
+                               _mm512_srl_epi64(_mm512_andnot_si512(stay, a), right));
+    }
+};
+template <>
+struct Avx512::Turn<8> : NarrowTurn<8> {
+    using NarrowTurn::NarrowTurn;
+};
+template <>
+struct Avx512::Turn<4> : NarrowTurn<4> {
+    using NarrowTurn::NarrowTurn;
+};
+
+// 256 bits at a time, for rows that are no wider.
+struct Half {
+    static constexpr Index words = 4;
+    using Vector = __m256i;
+
+    static Vector load(const Word* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }
+    static void store(Word* at, Vector value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), value); }
+    static Vector either(Vector a, Vector b) { return _mm256_or_si256(a, b); }
+    static Vector either(Vector a, Vector b, Vector c) { return _mm256_ternarylogic_epi64(a, b, c, 0xfe); }
+    static bool covers(Vector a, Vector all) { return _mm256_cmpneq_epi64_mask(a, all) == 0; }
+
+    struct Counter {
+        Vector sum = _mm256_setzero_si256();
+        void add(Vector value) { sum = _mm256_add_epi64(sum, _mm256_popcnt_epi64(value)); }
+        Index total() const { return _mm512_reduce_add_epi64(_mm512_zextsi256_si512(sum)); }
+    };
+};
+
 }  // namespace
 
-const Kernels kernels_avx512 = table_of<Avx512>("avx512");
+const Kernels kernels_avx512 = table_of<Avx512, Half>("avx512");
 
 }  // namespace netgraph

@@ -20,7 +20,21 @@ struct Generic {
     static void store(Word* at, Vector value) { *at = value; }
     static Vector both(Vector a, Vector b) { return a & b; }
     static Vector either(Vector a, Vector b) { return a | b; }
+    static Vector either(Vector a, Vector b, Vector c) { return a | b | c; }
+    static Vector without(Vector a, Vector b) { return a & ~b; }
+    static bool covers(Vector a, Vector all) { return a == all; }
     static bool any(Vector a) { return a != 0; }
+
+    // Rotates each lane of G bits to the left: what leaves a lane at its top comes in again at its bottom.
+    template <int G>
+    struct Turn {
+        int left;
+        Word stay;  // the bits that do not leave their lane
+        explicit Turn(std::uint32_t shift) : left(static_cast<int>(shift)), stay(low_lanes<G>(G - shift)) {}
+        Vector operator()(Vector a) const {
+            return left == 0 ? a : (a & stay) << left | (a & ~stay) >> (G - left);
+        }
+    };
 
     struct Counter {
         Index sum = 0;
@@ -70,6 +84,6 @@ struct Generic {
 
 }  // namespace
 
-const Kernels kernels_generic = table_of<Generic>("generic");
+const Kernels kernels_generic = table_of<Generic, Generic>("generic");
 
 }  // namespace netgraph

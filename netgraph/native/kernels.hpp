@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bits.hpp"
+#include "hops.hpp"
 
 namespace netgraph {
 
@@ -31,6 +32,8 @@ struct Kernels {
     // One byte a flag (0 or 1) to one bit a flag and back.
     void (*bytes_to_bits)(const std::uint8_t* bytes, Index count, Word* bits);
     void (*bits_to_bytes)(const Word* bits, Index count, std::uint8_t* bytes);
+
+    HopKernels hops;
 };
 
 extern const Kernels kernels_generic;

@@ -4,7 +4,9 @@
 
 #include <cstring>
 
+#include "hop_rows.hpp"
 #include "kernels.hpp"
+#include "lift_rows.hpp"
 
 namespace netgraph {
 namespace {
@@ -181,7 +183,8 @@ void bits_to_bytes(const Word* bits, Index count, std::uint8_t* bytes) {
     std::memcpy(bytes, padded, count);
 }
 
-template <class Isa>
+// `Narrow` has vectors of at most 256 bits.
+template <class Isa, class Narrow>
 constexpr Kernels table_of(const char* name) {
     return {name,
             hit_rows<Isa>,
@@ -191,7 +194,8 @@ constexpr Kernels table_of(const char* name) {
              pack_rows<Isa, Element::bfloat16>, pack_rows<Isa, Element::uint8>},
             stream<Isa>,
             bytes_to_bits<Isa>,
-            bits_to_bytes<Isa>};
+            bits_to_bytes<Isa>,
+            hop_kernels_of<Isa, Narrow>()};
 }
 
 }  // namespace
