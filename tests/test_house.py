@@ -12,7 +12,7 @@ ORDER = {
     "netgraph": """errors bits native connection describe structure graph node_graph reference compiled storage convert
         generators relational reach weights incremental size walks why repair plot __init__""",
     "prune_adapters": """errors masks apply soft torch_prune trace counts scores budgets ranking prefixes select
-        patterns store prune groups compact train report explain collapse __init__""",
+        patterns store prune groups regular compact train report explain collapse __init__""",
 }
 LAZY = {"matplotlib", "networkx", "igraph"}
 """Imported inside the functions that need them, so that `import netgraph` stays light."""
