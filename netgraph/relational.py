@@ -80,6 +80,7 @@ def relational_biadjacency(
     n_sources: int,
     *,
     self_loops: bool = False,
+    share_neighbours: int = 1,
     seed: int = 1,
 ) -> np.ndarray:
     """Return which channels of a layer a relational graph joins.
@@ -91,6 +92,10 @@ def relational_biadjacency(
         Output and input channels.
     self_loops : bool
         Whether channels of the same node are joined: True as You et al., False as RGP.
+    share_neighbours : int
+        Split the channels of each node into so many parts; the outputs of a node read one part of each neighbour. That
+        keeps 1 / share_neighbours of the weights, in dense blocks with so many times more rows, which matrix units
+        like. The parts of a node are read equally often, or once more or less where its degree is no multiple.
     seed : int
         As in `channel_counts`.
 
@@ -103,14 +108,31 @@ def relational_biadjacency(
     Raises
     ------
     ChannelsBelowNodesError
-        A side has fewer channels than the graph has nodes.
+        A side has fewer channels than the graph has nodes, or parts of nodes.
+    ValueError
+        `share_neighbours` is less than 1.
 
     Examples
     --------
     >>> path = NodeGraph.from_edges(3, [(0, 1), (1, 2)])
     >>> relational_biadjacency(path, 6, 3).astype(int).tolist()
     [[0, 1, 0], [0, 1, 0], [1, 0, 1], [1, 0, 1], [0, 1, 0], [0, 1, 0]]
+
+    Each end of the path reads half of the middle, and the middle half of each end:
+
+    >>> relational_biadjacency(path, 6, 6, share_neighbours=2).astype(int)[::2].tolist()
+    [[0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0]]
     """
-    rows, columns = (node_of_channel(size, graph.n_nodes, seed=seed) for size in (n_targets, n_sources))
+    if share_neighbours < 1:
+        raise ValueError(f"share_neighbours: expected at least 1, got {share_neighbours}")
+    n_parts = graph.n_nodes * share_neighbours
+    rows, columns = (node_of_channel(size, n_parts, seed=seed) for size in (n_targets, n_sources))
     joined = graph.adjacency() | (np.eye(graph.n_nodes, dtype=bool) if self_loops else False)
-    return joined[rows[:, None], columns]
+    return _parts_read(joined, share_neighbours)[rows[:, None] // share_neighbours, columns]
+
+
+def _parts_read(joined: np.ndarray, n_parts: int) -> np.ndarray:
+    """Return which parts of which node each node reads: the readers of a node take its parts in turn."""
+    turn = (joined.cumsum(axis=0) - 1) % n_parts
+    part = np.arange(n_parts)
+    return (joined[:, :, None] & (turn[:, :, None] == part)).reshape(len(joined), -1)

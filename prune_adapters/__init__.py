@@ -46,6 +46,7 @@ from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.prune import consistent_masks, prune
+from prune_adapters.regular import correct_fan_in, regular_masks
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
@@ -97,6 +98,7 @@ __all__ = [
     "compact_recipe",
     "compact_report",
     "consistent_masks",
+    "correct_fan_in",
     "count_macs",
     "count_parameters",
     "coupled_channels",
@@ -115,6 +117,7 @@ __all__ = [
     "random_scores",
     "rebuild",
     "register_rule",
+    "regular_masks",
     "remembered_masks",
     "remove_channels",
     "remove_masks",

@@ -13,7 +13,7 @@ ORDER = {
         generators relational degree reach weights incremental size walks flow spectrum why repair paths search plot
         backend __init__""",
     "prune_adapters": """errors ops masks kept keep apply soft torch_prune trace counts scores budgets ranking prefixes
-        select patterns store prune groups compact train report checkpoint explain collapse __init__""",
+        select patterns store prune groups regular compact train report checkpoint explain collapse __init__""",
 }
 LAZY = {"matplotlib", "networkx", "igraph"}
 """Imported inside the functions that need them, so that `import netgraph` stays light."""
