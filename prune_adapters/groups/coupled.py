@@ -54,7 +54,7 @@ def coupled_slots(tape: Tape, modules: Mapping[str, nn.Module], facts: Mapping[s
             values.setdefault(ref.number, Whole(ref.shape, constant=ref.number in held))
         results = _run(call, values, recorder)
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})
-    for ref in tape.outputs:
+    for ref in tape.outputs.values():
         value = values.get(ref.number)
         if isinstance(value, Slots):
             recorder.coupling.pin(value.numbers, "it is an output of the model")

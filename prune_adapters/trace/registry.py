@@ -13,7 +13,7 @@ import torch
 from torch._ops import OpOverload
 
 from prune_adapters.errors import TraceError
-from prune_adapters.trace.values import Constant, Units, Value
+from prune_adapters.trace.values import ZERO, Constant, Units, Value
 
 if TYPE_CHECKING:
     from prune_adapters.trace.builder import GraphBuilder
@@ -24,6 +24,7 @@ __all__ = [
     "Options",
     "Rule",
     "RuleEntry",
+    "checked_options",
     "find_rule",
     "known_operators",
     "operator_name",
@@ -65,6 +66,21 @@ class Options:
     positions: str = "join"
     norm: str = "mix"
     unknown: str | None = None
+
+
+def checked_options(positions: str, norm: str, unknown: str | None, follow: str | None = None) -> Options:
+    """Return the modelling choices of a trace; an unknown word is an error."""
+    choices = {
+        "positions": ("join", "split"),
+        "norm": ("mix", "through"),
+        "unknown": (None, "mix"),
+        "follow": (None, "example"),
+    }
+    given = {"positions": positions, "norm": norm, "unknown": unknown, "follow": follow}
+    for name, allowed in choices.items():
+        if given[name] not in allowed:
+            raise ValueError(f"{name}: expected {' or '.join(map(repr, allowed))}, got {given[name]!r}")
+    return Options(positions, norm, unknown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +175,8 @@ class Operation:
     def units(self, ids: torch.Tensor, shape: Sequence[int] | None = None) -> Units | Constant:
         """Return the output with these ids (of the output's rank), at the output's shape."""
         shape = tuple(self.shape if shape is None else shape)
+        if ids.numel() and bool((ids == ZERO).all()):
+            return Constant.zeros(shape)
         if ids.numel() and bool((ids < 0).all()):
             return Constant(shape)
         return Units(ids, shape)

@@ -13,7 +13,7 @@ from prune_adapters.trace.meeting import reduce, renewed
 from prune_adapters.trace.parameters import without_units
 from prune_adapters.trace.registry import Operation, Options, find_rule, operator_name
 from prune_adapters.trace.tape import Call, Ref, Tape, write_back
-from prune_adapters.trace.values import PRESENT, Constant, Tokens, Units, Value, Weight
+from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value, Weight
 
 __all__ = ["replay"]
 
@@ -39,12 +39,13 @@ def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options:
     for number, name in tape.parameters.items():
         values[number] = Weight.whole(name, builder.shapes[name])
     for number, tensor in tape.constants.items():
+        buffer = tape.buffers.get(number)
         known = None if tensor.is_meta else partial(_itself, tensor)
-        values[number] = Constant(tuple(tensor.shape), known, buffer=tape.buffers.get(number))
+        values[number] = Constant(tuple(tensor.shape), known, buffer=buffer, literal=buffer is None)
     for call in tape.calls:
         results = _run(call, values, builder, options)
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})
-    found = [values.get(ref.number) for ref in tape.outputs]
+    found = [values.get(ref.number) for ref in tape.outputs.values()]
     builder.outputs = [value.ids for value in found if isinstance(value, Units)]
     return values
 
@@ -60,7 +61,7 @@ def _run(call: Call, values: dict[int, Value], builder: GraphBuilder, options: O
     args: tuple = tree_map(value_of, call.args)
     kwargs: dict = tree_map(value_of, call.kwargs)
     if call.target is write_back:
-        return (_written_back(call, args),)
+        return (_written_back(args, builder),)
     shapes = tuple(ref.shape for ref in call.outputs)
     op = Operation(
         cast(OpOverload, call.target), args, kwargs, shapes, _layer_name(call), call.module, call.line, builder, options
@@ -103,13 +104,34 @@ def _unknown(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
     return tuple(op.units(unit.reshape([1] * len(shape)), shape) for shape in op.shapes)
 
 
-def _written_back(call: Call, args: tuple) -> Value:
+def _written_back(args: tuple, builder: GraphBuilder) -> Value:
     """Return the ids of a tensor after a part of it was assigned to."""
     base, changed, view = args
     shape = tuple(base.shape)
-    ids = base.expanded().clone() if isinstance(base, Units) else torch.full(shape, PRESENT)
+    if isinstance(base, Weight) and not isinstance(changed, Units):
+        return _weight_written(base, changed, view, builder)
+    ids = _ids_of(base).clone()
     part = view.target(ids, *view.args[1:], **view.kwargs)
-    part.copy_(changed.expanded() if isinstance(changed, Units) else torch.full(changed.shape, PRESENT))
+    part.copy_(_ids_of(changed))
     if bool((ids < 0).all()):
-        return Constant(shape)
+        return Constant.zeros(shape) if bool((ids == ZERO).all()) else Constant(shape)
     return Units(compress(ids), shape)
+
+
+def _weight_written(base: Weight, changed: Value, view: Call, builder: GraphBuilder) -> Value:
+    """Return a parameter after a part of it was set to a constant, or to elements of a parameter."""
+    sources = tuple(dict.fromkeys((*base.sources, *changed.sources)))
+    numbers = torch.from_numpy(base.numbers(builder.element_starts)).clone()
+    part = view.target(numbers, *view.args[1:], **view.kwargs)
+    if isinstance(changed, Weight):
+        part.copy_(torch.from_numpy(changed.numbers(builder.element_starts)))
+    else:
+        part.fill_(ZERO if isinstance(changed, Constant) and changed.is_zero else PRESENT)
+    return Weight(base.shape, None, index=numbers.numpy(), names=sources)
+
+
+def _ids_of(value: Value) -> torch.Tensor:
+    """Return the ids of a tensor at its full shape."""
+    if isinstance(value, Units):
+        return value.expanded()
+    return torch.full(value.shape, ZERO if isinstance(value, Constant) and value.is_zero else PRESENT)

@@ -79,7 +79,8 @@ class Weight:
     offset, strides : int, tuple of int
         Where they lie.
     index : ndarray of int64 or None
-        Otherwise: for each element its number in the numbering of all parameters, -1 for a literal zero.
+        Otherwise: for each element its number in the numbering of all parameters; `ZERO` or `PRESENT` for a constant
+        that stands between them.
     names : tuple of str
         The parameters that the elements come from, if `name` is None.
     """
@@ -152,12 +153,30 @@ class Constant:
         Parameters that it was computed from.
     buffer : str or None
         The buffer that it is, as it is stored.
+    literal : bool
+        Whether the program itself makes it, from no parameter, buffer or random number: then its value says whether it
+        is zero.
+    vanishes : bool
+        Whether it is zero once all its parameters are (a sum of two tables is, the exponential of one is not).
     """
 
     shape: tuple[int, ...]
     compute: Callable[[], torch.Tensor | None] | None = None
     sources: tuple[str, ...] = ()
     buffer: str | None = None
+    literal: bool = False
+    vanishes: bool = False
+
+    @classmethod
+    def zeros(cls, shape: Sequence[int]) -> "Constant":
+        """Return a tensor that is zero whatever the weights are."""
+        return cls(tuple(shape), lambda: torch.zeros(tuple(shape)), literal=True)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether every element is zero whatever the weights are."""
+        known = self.value() if self.literal else None
+        return known is not None and not bool(known.any())
 
     def at_rank(self, rank: int) -> "Constant":
         """Return the same elements with leading dimensions of size 1, up to `rank` dimensions."""
@@ -165,11 +184,18 @@ class Constant:
 
     def reshaped(self, shape: Sequence[int]) -> "Constant":
         """Return the same elements in another shape."""
-        return Constant(tuple(shape), None, self.sources, self.buffer)
+        shape = tuple(shape)
+
+        def compute() -> torch.Tensor | None:
+            known = self.value()
+            return None if known is None else known.reshape(shape)
+
+        return Constant(shape, compute, self.sources, self.buffer, self.literal, self.vanishes)
 
     def value(self) -> torch.Tensor | None:
-        """Return the value, or None where it cannot be known."""
-        return self.compute() if self.compute else None
+        """Return the value, or None where it cannot be known, as on the meta device."""
+        known = self.compute() if self.compute else None
+        return None if known is None or known.is_meta else known
 
 
 Value = Units | Tokens | Weight | Constant

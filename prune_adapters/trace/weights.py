@@ -106,7 +106,7 @@ def _split_by_parameter(graph: GraphBuilder, numbers: np.ndarray, common: dict) 
         here = owner == number
         r, c = here.any(axis=(1, 2)).nonzero()[0], here.any(axis=(0, 2)).nonzero()[0]
         block = here[r[0] : r[-1] + 1, c[0] : c[-1] + 1]
-        split_groups = common["groups"] > 1 and block.shape != here.shape[:2]
+        split_groups = common["groups"] > 1 and block.shape != here.shape
         if number < 0 or (numbers < 0).any() or not block.all() or split_groups:
             raise TraceError(
                 f"weight of {names[max(number, 0)]!r}: put together from several parameters, or padded, in an "

@@ -1,4 +1,7 @@
-"""Einstein sums: labels are followed as dimensions; a parameter operand gives weights."""
+"""Einstein sums: labels are followed as dimensions; a parameter operand gives weights.
+
+A parameter that differs from position to position has one tap for each of them.
+"""
 
 import numpy as np
 import torch
@@ -54,12 +57,13 @@ def _einsum_weight(op: Operation, units: Units, weight: Weight, labels: list[str
     own, theirs = labels
     summed = [label for label in own if label in theirs and label not in result]
     made = [label for label in theirs if label not in own]
-    if set(theirs) - set(summed) - set(made):
-        raise op.error("a parameter shares kept labels with the activation", "write it as a batched matmul")
+    shared = [label for label in theirs if label in own and label in result]
+    if any(units.ids.shape[own.index(label)] > 1 for label in shared):
+        raise op.error("a parameter shares labels with units that it tells apart", "write it as a batched matmul")
     size = dict(zip(theirs, weight.shape, strict=True))
-    order = [theirs.index(label) for label in (*made, *summed)]
-    rows = int(np.prod([size[label] for label in made], dtype=np.int64))
-    turned = weight.rearranged(order, [rows, -1], op.graph.element_starts)
+    order = [theirs.index(label) for label in (*made, *summed, *shared)]
+    shape = [int(np.prod([size[label] for label in part], dtype=np.int64)) for part in (made, summed, shared)]
+    turned = weight.rearranged(order, shape if shared else shape[:2], op.graph.element_starts)
     ids = contract(op, units, turned, [own.index(label) for label in summed], layer_name(op, weight))
     if ids.dim() == units.ids.dim():
         raise op.error("a parameter mixes positions", "write it as matmul")

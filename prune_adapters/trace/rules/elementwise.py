@@ -4,6 +4,8 @@ A function with f(0) = 0 follows the unit. One with f(0) != 0 turns a zero into 
 differences, maxima and selections are live if any term is.
 """
 
+from typing import TypeGuard, cast
+
 import torch
 
 from prune_adapters.trace.acting import act
@@ -12,10 +14,13 @@ from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 
 __all__ = [
+    "SHAPES_ONLY",
     "as_units",
     "clamp",
     "constants",
     "copied",
+    "first_units",
+    "is_present",
     "keeps_zero",
     "lifts_zero",
     "masked_fill",
@@ -23,6 +28,7 @@ __all__ = [
     "nothing",
     "power",
     "prelu",
+    "selected",
     "shifted",
     "sums",
 ]
@@ -35,11 +41,14 @@ deg2rad rad2deg"""
 LIFTS_ZERO = """sigmoid hardsigmoid exp exp2 cos cosh acos softplus log_sigmoid log log2 log10 rsqrt reciprocal erfc
 logit digamma lgamma gt lt ge le eq ne logical_not isnan isinf isfinite bitwise_not special_expit"""
 
-SUMS = """add sub rsub subtract maximum minimum where lerp atan2 fmod remainder logaddexp hypot logical_and logical_or
+SUMS = """add sub rsub subtract maximum minimum lerp atan2 fmod remainder logaddexp hypot logical_and logical_or
 logical_xor bitwise_and bitwise_or"""
 
-SHAPES_ONLY = """fill zero zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full
-new_empty"""
+SHAPES_ONLY = frozenset(
+    {"fill", "zero", "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"}
+    | {"new_zeros", "new_ones", "new_full", "new_empty"}
+)
+"""Operators that take nothing from their operand but its shape."""
 
 
 def shifted(op: Operation, ids: torch.Tensor) -> Value:
@@ -52,16 +61,26 @@ def meet_terms(op: Operation, terms: list[object]) -> Value:
     rank = len(op.shape)
     terms = [as_units(op, t) if isinstance(t, Tokens) else t for t in terms]
     ids = meet(op.graph, [t.at_rank(rank).ids for t in terms if isinstance(t, Units)], op.name)
-    constants = [(t.at_rank(rank), "shift") for t in terms if isinstance(t, (Weight, Constant))]
+    constants = [(t.at_rank(rank), "shift") for t in terms if is_present(t)]
     if any(isinstance(t, (int, float)) and t for t in terms):
         constants.append((Constant(()), "shift"))
     return op.units(act(op.graph, ids, constants, op.name) if constants else ids)
+
+
+def is_present(term: object) -> TypeGuard[Weight | Constant]:
+    """Return whether a term is a parameter, or a constant that can be other than zero."""
+    return isinstance(term, Weight) or (isinstance(term, Constant) and not term.is_zero)
 
 
 def as_units(op: Operation, tokens: Tokens) -> Units:
     """Return an integer input whose values are used directly as a layer of one unit."""
     unit = op.graph.input_layer(f"{tokens.name}.values", 1)
     return Units(unit.reshape([1] * len(tokens.shape)), tokens.shape)
+
+
+def first_units(op: Operation) -> Units:
+    """Return the first argument, an integer input as one unit."""
+    return as_units(op, op.args[0]) if isinstance(op.args[0], Tokens) else op.first
 
 
 @register_rule(*(f"aten.{name}" for name in KEEPS_ZERO.split()))
@@ -98,7 +117,8 @@ def clamp(op: Operation) -> Value:
     keeps &= all(not isinstance(high, (int, float)) or high >= 0 for high in highs)
     if len(op.tensors()) > 1:
         return lifts_zero(op)
-    return op.units(op.first.ids) if keeps else shifted(op, op.first.ids)
+    ids = first_units(op).ids
+    return op.units(ids) if keeps else shifted(op, ids)
 
 
 @register_rule("aten.pow")
@@ -116,6 +136,12 @@ def sums(op: Operation) -> Value:
     return meet_terms(op, [*op.args, *(v for k, v in op.kwargs.items() if k != "alpha")])
 
 
+@register_rule("aten.where")
+def selected(op: Operation) -> Value:
+    """One side here, the other there: a fixed condition adds nothing of its own."""
+    return meet_terms(op, [*op.args[1:3], *([op.args[0]] if isinstance(op.args[0], (Units, Tokens)) else [])])
+
+
 @register_rule("aten.copy")
 def copied(op: Operation) -> Value:
     """The source replaces what was there."""
@@ -125,23 +151,22 @@ def copied(op: Operation) -> Value:
     return Constant(op.shape, sources=source.sources if isinstance(source, Value) else ())
 
 
-@register_rule(*(f"aten.{name}" for name in SHAPES_ONLY.split()))
+@register_rule(*(f"aten.{name}" for name in sorted(SHAPES_ONLY)))
 def constants(op: Operation) -> Value:
-    """Only the shape of the operand counts."""
-    return Constant(op.shape)
+    """Only the shape of the operand counts; zeros are known to be zeros."""
+    name = op.packet.rsplit(".", 1)[1]
+    if "zero" not in name and "one" not in name:
+        return Constant(op.shape)
+    kind = op.argument("dtype") or (torch.long if isinstance(op.args[0], Tokens) else torch.float32)
+    make = torch.zeros if "zero" in name else torch.ones
+    return Constant(op.shape, lambda: make(op.shape, dtype=cast(torch.dtype, kind)), literal=True)
 
 
 @register_rule("aten.masked_fill")
 def masked_fill(op: Operation) -> Value:
-    """Where the mask says so, a constant stands."""
-    return meet_terms(op, [t for t in op.args if not _is_zero(t)])
-
-
-def _is_zero(value: object) -> bool:
-    if isinstance(value, Constant):
-        known = value.value() if value.shape == () else None
-        return known is not None and not bool(known.any())
-    return isinstance(value, (int, float)) and value == 0
+    """Where the mask says so, a constant stands; a fixed mask adds nothing of its own."""
+    source, mask, value = op.args
+    return meet_terms(op, [source, value, *([mask] if isinstance(mask, (Units, Tokens)) else [])])
 
 
 @register_rule("aten._assert_tensor_metadata", "aten._assert_async", "aten.sym_size", "aten.item")

@@ -12,6 +12,7 @@ from prune_adapters.trace.acting import act, held
 from prune_adapters.trace.ids import compress
 from prune_adapters.trace.meeting import meet
 from prune_adapters.trace.registry import Operation, register_rule
+from prune_adapters.trace.rules.elementwise import is_present
 from prune_adapters.trace.values import PRESENT, ZERO, Constant, Units, Value, Weight
 
 __all__ = ["cat", "pad", "stack"]
@@ -52,7 +53,7 @@ def _along_positions(parts: list[Value], dim: int) -> bool:
 
 def _joined(op: Operation, parts: list[Value]) -> Value:
     ids = meet(op.graph, [p.ids for p in parts if isinstance(p, Units)], op.name)
-    constants = [(p, "shift") for p in parts if isinstance(p, (Weight, Constant))]
+    constants = [(p, "shift") for p in parts if is_present(p)]
     return op.units(act(op.graph, ids, constants, op.name) if constants else ids)
 
 
@@ -61,7 +62,9 @@ def _ids(op: Operation, part: Value) -> torch.Tensor:
         return held(op.graph, part, op.name)
     for source in part.sources:
         op.graph.note_role(source, "constant")
-    return part.ids if isinstance(part, Units) else torch.full([1] * len(part.shape), PRESENT)
+    if isinstance(part, Units):
+        return part.ids
+    return torch.full([1] * len(part.shape), ZERO if isinstance(part, Constant) and part.is_zero else PRESENT)
 
 
 def _aligned(op: Operation, parts: list[Value], dim: int) -> list[torch.Tensor]:

@@ -14,8 +14,8 @@ __all__ = ["add_product", "gated", "meet_factors", "product", "quotient"]
 
 def meet_factors(op: Operation, factors: list[object]) -> Value:
     """Return the product of units, parameters, constants and numbers."""
-    if any(isinstance(f, (int, float)) and f == 0 for f in factors):
-        return Constant(op.shape)
+    if any((isinstance(f, (int, float)) and f == 0) or (isinstance(f, Constant) and f.is_zero) for f in factors):
+        return Constant.zeros(op.shape)
     rank = len(op.shape)
     factors = [as_units(op, f) if isinstance(f, Tokens) else f for f in factors]
     ids = meet(op.graph, [f.at_rank(rank).ids for f in factors if isinstance(f, Units)], op.name, product=True)

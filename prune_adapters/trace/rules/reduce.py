@@ -7,7 +7,7 @@ is a constant.
 from prune_adapters.trace.acting import act
 from prune_adapters.trace.meeting import mix, reduce
 from prune_adapters.trace.registry import Operation, register_rule
-from prune_adapters.trace.rules.elementwise import as_units, meet_terms
+from prune_adapters.trace.rules.elementwise import first_units, meet_terms
 from prune_adapters.trace.values import Constant, Tokens, Units, Value
 
 __all__ = ["ordered", "pool", "reduction", "resample", "running", "softmax"]
@@ -49,7 +49,7 @@ def reduction(op: Operation) -> Value | tuple[Value, ...]:
     """The units that differ along the reduced dimensions meet; two tensors meet element by element."""
     if len(op.args) > 1 and isinstance(op.args[1], (Units, Tokens)):
         return meet_terms(op, list(op.args[:2]))
-    units = as_units(op, op.args[0]) if isinstance(op.args[0], Tokens) else op.first
+    units = first_units(op)
     dims = op.numbers("dim") or list(range(units.ids.dim()))
     keepdim = bool(op.shape) and len(op.shape) == units.ids.dim()
     ids = reduce(op.graph, units.ids, dims, op.name, keepdim=keepdim)
@@ -61,7 +61,7 @@ def reduction(op: Operation) -> Value | tuple[Value, ...]:
 @register_rule("aten.cumsum", "aten.cumprod", "aten.logcumsumexp", "aten.cummax", "aten.cummin")
 def running(op: Operation) -> Value | tuple[Value, ...]:
     """Each element depends on those before it along the dimension."""
-    ids = mix(op.graph, op.first.ids, [op.dim()], op.name)
+    ids = mix(op.graph, first_units(op).ids, [op.dim()], op.name)
     if op.packet in ("aten.cumprod", "aten.logcumsumexp"):
         ids = act(op.graph, ids, [(Constant(()), "shift")], op.name)
     return tuple(op.units(ids, shape) for shape in op.shapes)
@@ -71,7 +71,8 @@ def running(op: Operation) -> Value | tuple[Value, ...]:
 def ordered(op: Operation) -> Value | tuple[Value, ...]:
     """What comes first depends on all elements along the dimension."""
     dim = (op.numbers("dim") or [0])[0]
-    ids = reduce(op.graph, op.first.ids, [dim], op.name, keepdim=len(op.shape) == op.first.ids.dim())
+    units = first_units(op)
+    ids = reduce(op.graph, units.ids, [dim], op.name, keepdim=len(op.shape) == units.ids.dim())
     return tuple(op.units(ids, shape) for shape in op.shapes)
 
 
