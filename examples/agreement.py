@@ -1,16 +1,17 @@
 """Compares the masks of a graph with those of the gradient oracle."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor, nn
 
 import netgraph as ng
 import prune_adapters as pa
-from oracle import live_masks
+from oracle import live_masks, random_masks
 from positive import Inputs, Roles
 
-__all__ = ["compared", "disagreements", "masked"]
+__all__ = ["check_against_gradients", "compared", "disagreements", "masked"]
 
 
 def masked(graph: ng.NetGraph, masks: Mapping[str, Tensor], *, constants: bool = True) -> ng.NetGraph:
@@ -50,3 +51,34 @@ def compared(
     clear = ng.trim if question == "trim" else ng.drop_dead
     found = pa.to_masks(clear(masked(graph, masks, constants=constants)))
     return disagreements(found, live_masks(model, inputs, masks, constants=constants, draws=draws, roles=roles))
+
+
+def check_against_gradients(
+    model: nn.Module,
+    inputs: Inputs,
+    graph: ng.NetGraph,
+    *,
+    densities: Sequence[float] = (0.6, 0.35),
+    seeds: Sequence[int] = (0, 1),
+    questions: Sequence[str] = ("trim", "drop_dead"),
+    wider: bool = False,
+) -> None:
+    """Raise AssertionError if graph and oracle disagree under random masks.
+
+    Parameters
+    ----------
+    model, inputs, graph
+        As in `compared`.
+    densities, seeds : sequence
+        Of the random masks.
+    questions : sequence of str
+        "trim", "drop_dead" or both.
+    wider : bool
+        Whether the graph may keep elements that have no gradient; it may never miss one.
+    """
+    for density, seed, question in itertools.product(densities, seeds, questions):
+        masks = random_masks(model, graph.edge_parameters, density, seed=seed)
+        found = compared(model, inputs, graph, masks, question)
+        wrong = {name: counts for name, counts in found.items() if counts[0] or not wider}
+
+        assert wrong == {}, f"{question}, density {density}, seed {seed}: (missing, too many) {wrong}"

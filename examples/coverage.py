@@ -36,7 +36,7 @@ import netgraph as ng
 from agreement import compared
 from coverage_models import LIBRARIES, Entry, classifier, classifiers, entries
 from oracle import random_masks
-from prune_adapters.trace.registry import Options
+from prune_adapters.trace.options import Options
 from prune_adapters.trace.tracer import capture, graph_of_tape
 
 SETTINGS = ((0.2, 0.0, 0), (0.02, 2.0, 1), (0.01, 1.3, 2))

@@ -110,7 +110,7 @@ def draw_units(
 
 def _role(module: nn.Module, name: str) -> str:
     """Return what a parameter or buffer that has no edges does, told by the module that it belongs to."""
-    norm = isinstance(module, (_BatchNorm, *MIXING_NORMS))
+    norm = isinstance(module, (_BatchNorm, nn.RMSNorm, *MIXING_NORMS))
     return "gate" if (norm and name in ("weight", "running_var")) or name in GATES else "constant"
 
 

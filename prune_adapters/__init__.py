@@ -27,6 +27,7 @@ from prune_adapters.compact import (
     compact_report,
     load_compacted,
     rebuild,
+    remove_channels,
     save_compacted,
 )
 from prune_adapters.counts import MacCount, MacRow, count_macs, count_parameters
@@ -40,6 +41,7 @@ from prune_adapters.errors import (
     RecipeError,
     TraceError,
 )
+from prune_adapters.groups import ChannelGroup, coupled_channels
 from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
@@ -54,6 +56,7 @@ from prune_adapters.trace import Operation, known_operators, register_rule, to_g
 from prune_adapters.train import accuracy, train
 
 __all__ = [
+    "ChannelGroup",
     "Checkpoint",
     "CheckpointError",
     "CollapseReport",
@@ -96,6 +99,7 @@ __all__ = [
     "consistent_masks",
     "count_macs",
     "count_parameters",
+    "coupled_channels",
     "explain",
     "from_torch_prune",
     "inspect_checkpoint",
@@ -112,6 +116,7 @@ __all__ = [
     "rebuild",
     "register_rule",
     "remembered_masks",
+    "remove_channels",
     "remove_masks",
     "remove_soft_masks",
     "report",

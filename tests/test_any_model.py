@@ -202,14 +202,14 @@ def test_normed_weights_are_edges_of_the_parameter_behind_them(build, name, foll
     assert live_rows(graph, name) == [0, 1, 3]
 
 
-class Symmetric(nn.Module):
+class Positive(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
-        return weight.triu() + weight.triu(1).mT
+        return weight.exp()
 
 
 def test_a_weight_that_is_computed_joins_everything_and_says_so():
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 1))
-    parametrize.register_parametrization(model[1], "weight", Symmetric())
+    parametrize.register_parametrization(model[1], "weight", Positive())
     graph = pa.to_graph(model, torch.zeros(1, 3))
 
     assert graph.edge_parameters == ("0.weight", "2.weight")

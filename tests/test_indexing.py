@@ -68,18 +68,6 @@ class RawTable(nn.Module):
         return self.head(self.table[tokens])
 
 
-class Swapped(nn.Module):
-    """Tokens in another order before they are looked up."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table, self.head = nn.Embedding(8, 6), nn.Linear(6, 3)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        order = tokens.argsort(-1)
-        return self.head(self.table(tokens.gather(1, order)))
-
-
 PICKS = ["index", "gather", "take_along_dim", "index_select"]
 MODELS = {
     **{pick: lambda pick=pick: LastToken(pick) for pick in PICKS},
@@ -135,10 +123,6 @@ def test_a_masked_column_of_a_table_closes_its_channel():
     assert pa.to_masks(ng.trim(graph))["head.weight"].all(0).tolist() == [True, True, False, True, True, True]
 
 
-def test_zeros_picked_anywhere_are_zeros():
-    assert pa.to_graph(built("types"), SENTENCE).parameters["types.weight"].role == "constant"
-
-
 def test_tokens_as_numbers_are_one_unit():
     class Numbers(nn.Linear):
         def forward(self, tokens: Tensor) -> Tensor:
@@ -148,9 +132,3 @@ def test_tokens_as_numbers_are_one_unit():
 
     assert {size for name, size in graph.layers.items() if name.startswith("tokens.values")} == {1}
     assert ng.unit_classes(graph)[graph.outputs].tolist() == [2, 2, 2]
-
-
-def test_tokens_that_change_places_are_tokens():
-    graph = pa.to_graph(Swapped(), SENTENCE)
-
-    assert graph.edge_parameters == ("table.weight", "head.weight")

@@ -66,19 +66,6 @@ def test_a_table_of_relative_positions_has_edges(einsum):
         assert not any(missing for missing, _ in disagreements(model, seed).values()), f"seed {seed}"
 
 
-def test_a_parameter_that_differs_from_unit_to_unit_is_refused_in_an_einsum():
-    class PerUnit(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.rand(4, 3, 2))
-
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.einsum("btc,cth->bch", x, self.weight)
-
-    with pytest.raises(pa.TraceError, match="shares labels with units that it tells apart"):
-        pa.to_graph(PerUnit(), X, unit_dims={"x": 2})
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_weights_between_positions_are_exact_where_positions_are_told_apart(seed):
     torch.manual_seed(0)

@@ -9,9 +9,9 @@ from netgraph import ParameterInfo
 from prune_adapters.trace.builder import GraphBuilder, one_column
 from prune_adapters.trace.ids import compress
 from prune_adapters.trace.meeting import renewed
-from prune_adapters.trace.values import PRESENT, ZERO, Constant, Weight
+from prune_adapters.trace.values import PRESENT, ZERO, Constant, Units, Value, Weight
 
-__all__ = ["act", "held"]
+__all__ = ["act", "held", "ids_of"]
 
 
 def act(
@@ -48,7 +48,21 @@ def held(graph: GraphBuilder, weight: Weight, name: str) -> torch.Tensor:
     return compress(ids[torch.from_numpy(which.reshape(numbers.shape))])
 
 
+def ids_of(graph: GraphBuilder, value: Value, name: str) -> torch.Tensor:
+    """Return the ids of any value: a constant is `PRESENT`, or `ZERO` if all of it is known to be 0."""
+    if isinstance(value, Units):
+        return value.ids
+    if isinstance(value, Weight):
+        return held(graph, value, name)
+    for source in value.sources:
+        graph.note_role(source, "constant")
+    is_zero = isinstance(value, Constant) and value.is_zero
+    return torch.full([1] * len(value.shape), ZERO if is_zero else PRESENT)
+
+
 def _matters(graph: GraphBuilder, other: Constant, role: str, ids: torch.Tensor) -> bool:
+    if role == "shift" and other.is_zero:
+        return False
     return role == "shift" and (bool(other.sources) or bool(other.buffer) or not _surely_present(graph, ids))
 
 

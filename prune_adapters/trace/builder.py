@@ -4,7 +4,7 @@ Units get ids in order of creation, which is a topological order. `finish` (see 
 values on and returns the `NetGraph`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -77,6 +77,11 @@ class GraphBuilder:
         constant = targets[sources == PRESENT]
         if constant.size and not draft.product:
             self.shift(layer, None, one_column(draft.size, constant))
+
+    def feed_back(self, sources: np.ndarray, layer: int) -> None:
+        """Join units `sources`, one for each unit of layer number `layer`, to it by fixed edges that close a cycle."""
+        for _, wiring in wire_units(sources, np.arange(len(sources)), self.starts(), layer):
+            self.layers[layer].incoming.append(replace(wiring, feedback=True))
 
     def shift(self, layer: int, parameter: str | None, index: np.ndarray | None) -> None:
         """Let a constant source act on the units of a layer (after what already acts on them)."""

@@ -27,8 +27,11 @@ READS_LAST = frozenset(
         "layer_norm",
         "native_layer_norm",
         "rms_norm",
+        "bilinear",
         "lstm",
         "gru",
+        "rnn_tanh",
+        "rnn_relu",
     ]
 )
 """Operators that read their units from the last dimension."""
@@ -83,7 +86,8 @@ def unit_dimensions(tape: Tape, ref: Ref) -> list[int]:
         weight = next((r for r in list(refs_in(reader.args))[1:2]), None)
         return [rank - (len(weight.shape) - 1)] if weight is not None and len(reached.shape) == rank else [1]
     if name.split(".")[-1] in READS_LAST:
-        return list(range(1, rank)) if len(reached.shape) < rank else [rank - 1]
+        # Running a linear layer on more than two dimensions lines up its positions first: the last dimension stays.
+        return [rank - 1] if reached.shape[-1:] == ref.shape[-1:] else list(range(1, rank))
     return [1]
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
+from prune_adapters.trace.derived import derived
 from prune_adapters.trace.registry import Move, Operation, find_rule
-from prune_adapters.trace.rules.elementwise import SHAPES_ONLY, constants
 from prune_adapters.trace.values import PRESENT, ZERO, Constant, Value, Weight
 
 __all__ = ["without_units"]
@@ -27,9 +27,6 @@ KEEPS_ZEROS = frozenset(
         "to",
         "_to_copy",
         "type_as",
-        "float",
-        "double",
-        "half",
         "clone",
         "contiguous",
         "detach",
@@ -42,21 +39,31 @@ PRODUCTS = frozenset(["mul", "matmul", "mm", "bmm", "mv", "dot", "outer"])
 SUMS = frozenset(["add", "sub", "cat", "concat", "stack"])
 LINEAR = frozenset(["div", "sum", "mean", "cumsum", "upsample_bicubic2d", "upsample_bilinear2d", "upsample_nearest2d"])
 
+CONTRACTIONS = ("aten.linear", "aten.matmul", "aten.mm", "aten.addmm", "aten.bmm", "aten.mv")
+
 
 def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
     """Return the outputs of a call that touches no unit: a moved parameter, or constants, computed when asked for."""
     weights = [t for t in tensors if isinstance(t, Weight)]
     name = op.packet.rsplit(".", 1)[1].removesuffix("_")
-    if name in SHAPES_ONLY:
-        return (constants(op),)
+    if name in ("zero", "zeros_like", "new_zeros"):
+        return (Constant.zeros(op.shape),)
+    if name == "fill" and isinstance(op.args[1], (int, float)):
+        return (Constant(op.shape) if op.args[1] else Constant.zeros(op.shape),)
     if name == "copy" and tensors[1].shape == op.shape:
         return (tensors[1],)
     if weights:
         kept = _still_a_weight(op, tensors)
         if kept is not None:
             return kept
+    multiplied_out = derived(op, tensors)
+    if multiplied_out is not None:
+        return (multiplied_out,)
+    product_of_zero = _times_zero(op, tensors)
+    if product_of_zero is not None:
+        return (product_of_zero,)
     sources = dict.fromkeys(s for t in tensors for s in t.sources)
-    computed = cache(lambda: _computed(op))
+    computed = cache(lambda: None if _is_arbitrary(op) else _computed(op))
 
     def nth(position: int) -> Callable[[], torch.Tensor | None]:
         def compute() -> torch.Tensor | None:
@@ -65,11 +72,10 @@ def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
 
         return compute
 
-    literal = _is_fixed(op) and all(isinstance(t, Constant) and t.literal for t in tensors)
+    is_stored = any(isinstance(t, Constant) and (t.buffer or t.is_stored) for t in tensors)
+    shapes = enumerate(op.shapes)
     vanishes = bool(sources) and _vanishes(op)
-    return tuple(
-        Constant(shape, nth(i), tuple(sources), literal=literal, vanishes=vanishes) for i, shape in enumerate(op.shapes)
-    )
+    return tuple(Constant(shape, nth(i), tuple(sources), None, is_stored, vanishes) for i, shape in shapes)
 
 
 def _vanishes(op: Operation) -> bool:
@@ -90,9 +96,25 @@ def _is_zero_without(term: object) -> bool:
     return isinstance(term, Weight) or (isinstance(term, (int, float)) and term == 0)
 
 
-def _is_fixed(op: Operation) -> bool:
-    """Return whether the result is the same each time: no random numbers, no memory as it is found."""
-    return "empty" not in op.packet and torch.Tag.nondeterministic_seeded not in op.target.tags
+def _times_zero(op: Operation, tensors: list[Value]) -> Value | None:
+    """Return what parameters make of zeros (the first state of a recurrent network): zeros, or the bias alone."""
+    if op.packet not in CONTRACTIONS:
+        return None
+    added = op.value("bias") if op.packet == "aten.linear" else tensors[0] if op.packet == "aten.addmm" else None
+    factors = [t for t in tensors if t is not added]
+    if not any(isinstance(t, Constant) and t.is_zero for t in factors) or isinstance(added, Constant):
+        return None
+    for source in (s for t in factors for s in t.sources):
+        op.graph.note_role(source, "constant")
+    if added is None:
+        return Constant(op.shape, lambda: torch.zeros(op.shape))
+    return added.stretched(op.shape) if isinstance(added, Weight) else None
+
+
+def _is_arbitrary(op: Operation) -> bool:
+    """Return whether another run gives other values: random numbers, memory that nothing was written to."""
+    tags = getattr(op.target, "tags", ())
+    return torch.Tag.nondeterministic_seeded in tags or "empty" in op.packet
 
 
 def _computed(op: Operation) -> tuple | None:

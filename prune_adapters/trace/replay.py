@@ -7,11 +7,13 @@ import torch
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_map
 
+from prune_adapters.errors import TraceError
+from prune_adapters.trace.acting import ids_of
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.ids import compress
-from prune_adapters.trace.meeting import reduce, renewed
+from prune_adapters.trace.options import Options
 from prune_adapters.trace.parameters import without_units
-from prune_adapters.trace.registry import Operation, Options, find_rule, operator_name
+from prune_adapters.trace.registry import Operation, find_rule, operator_name, rule_skeleton
 from prune_adapters.trace.tape import Call, Ref, Tape, write_back
 from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value, Weight
 
@@ -41,7 +43,7 @@ def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options:
     for number, tensor in tape.constants.items():
         buffer = tape.buffers.get(number)
         known = None if tensor.is_meta else partial(_itself, tensor)
-        values[number] = Constant(tuple(tensor.shape), known, buffer=buffer, literal=buffer is None)
+        values[number] = Constant(tuple(tensor.shape), known, buffer=buffer)
     for call in tape.calls:
         results = _run(call, values, builder, options)
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})
@@ -71,8 +73,13 @@ def _run(call: Call, values: dict[int, Value], builder: GraphBuilder, options: O
         return without_units(op, tensors)
     entry = find_rule(call.target)
     if entry is None:
-        return _unknown(op, tensors)
-    result = entry.rule(op)
+        return _unknown(op)
+    try:
+        result = entry.rule(op)
+    except TraceError:
+        if options.unknown != "mix":
+            raise
+        return _unknown(op)
     return result if isinstance(result, tuple) else (result,)
 
 
@@ -86,33 +93,27 @@ def _layer_name(call: Call) -> str:
     return f"{call.module}.{short}" if call.module else short
 
 
-def _unknown(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
+def _unknown(op: Operation) -> tuple[Value, ...]:
     """Refuse an operator without a rule, or let every output depend on every input."""
     if op.options.unknown != "mix":
         raise op.error(
             "no rule says how units pass through it",
-            f"write one with register_rule({op.packet!r}), "
-            "or pass unknown='mix' to let every output depend on every input",
+            f"write one with register_rule({op.packet!r}), or pass unknown='mix' to let every output depend on every "
+            f"input. To start from:\n\n{rule_skeleton(op)}",
         )
-    rows = [t.ids.reshape(1, -1) for t in tensors if isinstance(t, Units)]
-    together = reduce(op.graph, torch.cat(rows, dim=1), [1], op.name)
-    unit, layer, _ = renewed(op.graph, together, op.name)
-    op.graph.shift(layer, None, None)
-    for weight in (t for t in tensors if isinstance(t, Weight) and t.name):
-        op.graph.note_role(weight.name, "constant")
     op.graph.notes.append(f"{op.name}: every output is taken to depend on every input (unknown='mix')")
-    return tuple(op.units(unit.reshape([1] * len(shape)), shape) for shape in op.shapes)
+    return op.mixed()
 
 
-def _written_back(args: tuple, builder: GraphBuilder) -> Value:
+def _written_back(args: tuple, graph: GraphBuilder) -> Value:
     """Return the ids of a tensor after a part of it was assigned to."""
     base, changed, view = args
     shape = tuple(base.shape)
     if isinstance(base, Weight) and not isinstance(changed, Units):
-        return _weight_written(base, changed, view, builder)
-    ids = _ids_of(base).clone()
+        return _weight_written(base, changed, view, graph)
+    ids = ids_of(graph, base, "assigned").expand(shape).clone()
     part = view.target(ids, *view.args[1:], **view.kwargs)
-    part.copy_(_ids_of(changed))
+    part.copy_(ids_of(graph, changed, "assigned").expand(changed.shape))
     if bool((ids < 0).all()):
         return Constant.zeros(shape) if bool((ids == ZERO).all()) else Constant(shape)
     return Units(compress(ids), shape)
@@ -128,10 +129,3 @@ def _weight_written(base: Weight, changed: Value, view: Call, builder: GraphBuil
     else:
         part.fill_(ZERO if isinstance(changed, Constant) and changed.is_zero else PRESENT)
     return Weight(base.shape, None, index=numbers.numpy(), names=sources)
-
-
-def _ids_of(value: Value) -> torch.Tensor:
-    """Return the ids of a tensor at its full shape."""
-    if isinstance(value, Units):
-        return value.expanded()
-    return torch.full(value.shape, ZERO if isinstance(value, Constant) and value.is_zero else PRESENT)

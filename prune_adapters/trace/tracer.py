@@ -17,7 +17,7 @@ from prune_adapters.trace.finish import final_units, finish
 from prune_adapters.trace.follow import capture_by_running, failing_line, is_data_dependent
 from prune_adapters.trace.inputs import input_values
 from prune_adapters.trace.kept import with_kept
-from prune_adapters.trace.registry import Options, checked_options
+from prune_adapters.trace.options import Options, checked_options
 from prune_adapters.trace.replay import replay
 from prune_adapters.trace.tape import Ref, Tape, chosen_tensors, refs_in
 from prune_adapters.trace.values import Units

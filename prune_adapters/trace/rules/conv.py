@@ -59,4 +59,6 @@ def _with_bias(op: Operation, ids: torch.Tensor, bias: Value | None, channel: in
         return act(op.graph, ids, [(bias.rearranged([0], shape, op.graph.element_starts), "shift")], op.name)
     if isinstance(bias, Constant):
         return act(op.graph, ids, [(bias, "shift")], op.name)
+    if bias is not None:
+        raise op.error("its bias depends on the input", "add it afterwards")
     return ids

@@ -8,19 +8,18 @@ from typing import TypeGuard, cast
 
 import torch
 
-from prune_adapters.trace.acting import act
+from prune_adapters.trace.acting import act, ids_of
 from prune_adapters.trace.meeting import meet
 from prune_adapters.trace.registry import Operation, register_rule
-from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
+from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value, Weight
 
 __all__ = [
-    "SHAPES_ONLY",
     "as_units",
+    "chosen",
     "clamp",
     "constants",
     "copied",
-    "first_units",
-    "is_present",
+    "filled",
     "keeps_zero",
     "lifts_zero",
     "masked_fill",
@@ -28,27 +27,29 @@ __all__ = [
     "nothing",
     "power",
     "prelu",
-    "selected",
     "shifted",
     "sums",
+    "zeros",
 ]
 
-KEEPS_ZERO = """relu relu6 gelu silu mish tanh hardswish leaky_relu rrelu elu selu celu abs absolute neg negative sign
-sgn sqrt square sin tan asin arcsin atan arctan sinh asinh erf erfinv expm1 log1p hardshrink softshrink tanhshrink
-softsign floor ceil round trunc frac nan_to_num dropout feature_dropout alpha_dropout feature_alpha_dropout real
-deg2rad rad2deg"""
+KEEPS_ZERO = """isnan isinf isposinf isneginf relu relu6 gelu silu mish tanh hardswish leaky_relu rrelu elu selu celu
+abs absolute neg negative sign sgn sqrt square sin tan asin arcsin atan arctan sinh asinh erf erfinv expm1 log1p
+hardshrink softshrink floor ceil round trunc frac nan_to_num dropout native_dropout feature_dropout alpha_dropout
+feature_alpha_dropout rrelu_with_noise deg2rad rad2deg fix signbit special_entr special_i1 special_i1e special_expm1
+special_log1p special_erf special_round bernoulli angle conj _conj conj_physical _conj_physical resolve_conj
+resolve_neg fake_quantize_per_tensor_affine"""
 
 LIFTS_ZERO = """sigmoid hardsigmoid exp exp2 cos cosh acos softplus log_sigmoid log log2 log10 rsqrt reciprocal erfc
-logit digamma lgamma gt lt ge le eq ne logical_not isnan isinf isfinite bitwise_not special_expit"""
+logit digamma lgamma gt lt ge le eq ne logical_not isfinite bitwise_not special_expit log_sigmoid_forward isclose sinc
+special_sinc i0 special_i0 special_i0e special_erfc special_erfcx special_ndtr special_log_ndtr special_logit mvlgamma
+polygamma logaddexp logaddexp2 bucketize isreal greater less greater_equal less_equal not_equal"""
 
-SUMS = """add sub rsub subtract maximum minimum lerp atan2 fmod remainder logaddexp hypot logical_and logical_or
-logical_xor bitwise_and bitwise_or"""
+SUMS = """add sub rsub subtract maximum minimum fmax fmin atan2 arctan2 hypot nextafter logical_and logical_or
+logical_xor bitwise_and bitwise_or bitwise_xor __and__ __or__ __xor__ complex"""
 
-SHAPES_ONLY = frozenset(
-    {"fill", "zero", "zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"}
-    | {"new_zeros", "new_ones", "new_full", "new_empty"}
-)
-"""Operators that take nothing from their operand but its shape."""
+ZEROS = "zero zeros_like new_zeros"
+SHAPES_ONLY = """ones_like full_like empty_like rand_like randn_like randint_like new_ones new_full new_empty
+new_empty_strided"""
 
 
 def shifted(op: Operation, ids: torch.Tensor) -> Value:
@@ -59,6 +60,9 @@ def shifted(op: Operation, ids: torch.Tensor) -> Value:
 def meet_terms(op: Operation, terms: list[object]) -> Value:
     """Return the sum of units, parameters, constants and numbers."""
     rank = len(op.shape)
+    if not any(isinstance(t, (Units, Tokens)) for t in terms):
+        fixed = [t for t in terms if isinstance(t, (Weight, Constant))]
+        return Constant(op.shape, sources=tuple(s for t in fixed for s in t.sources))
     terms = [as_units(op, t) if isinstance(t, Tokens) else t for t in terms]
     ids = meet(op.graph, [t.at_rank(rank).ids for t in terms if isinstance(t, Units)], op.name)
     constants = [(t.at_rank(rank), "shift") for t in terms if is_present(t)]
@@ -73,8 +77,10 @@ def is_present(term: object) -> TypeGuard[Weight | Constant]:
 
 
 def as_units(op: Operation, tokens: Tokens) -> Units:
-    """Return an integer input whose values are used directly as a layer of one unit."""
-    unit = op.graph.input_layer(f"{tokens.name}.values", 1)
+    """Return an integer input whose values are used directly as a layer of one unit, the same one for every use."""
+    name = f"{tokens.name}.values"
+    known = [layer.start for layer in op.graph.layers if layer.name == name]
+    unit = torch.tensor(known) if known else op.graph.input_layer(name, 1)
     return Units(unit.reshape([1] * len(tokens.shape)), tokens.shape)
 
 
@@ -84,32 +90,38 @@ def first_units(op: Operation) -> Units:
 
 
 @register_rule(*(f"aten.{name}" for name in KEEPS_ZERO.split()))
-def keeps_zero(op: Operation) -> Value:
+def keeps_zero(op: Operation) -> Value | tuple[Value, ...]:
     """f(0) = 0: the unit goes on."""
     value = op.args[0]
-    return value if isinstance(value, Tokens) else op.units(op.first.ids)
+    if isinstance(value, Tokens):
+        return value
+    result = op.units(op.first.ids)
+    return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
 
 
-@register_rule("aten.prelu")
+@register_rule("aten.prelu", "aten._prelu_kernel")
 def prelu(op: Operation) -> Value:
     """The slope of the negative side acts as a gate that never closes."""
-    slope = op.value("weight")
-    for source in slope.sources if slope else ():
+    slope = op.args[1]
+    if not isinstance(slope, (Weight, Constant)):
+        raise op.error("its slope depends on the input", "write it as relu(x) - slope * relu(-x)")
+    for source in slope.sources:
         op.graph.note_role(source, "gate")
     return op.units(op.first.ids)
 
 
 @register_rule(*(f"aten.{name}" for name in LIFTS_ZERO.split()))
-def lifts_zero(op: Operation) -> Value:
+def lifts_zero(op: Operation) -> Value | tuple[Value, ...]:
     """f(0) != 0: a zero becomes a constant."""
     rank = len(op.shape)
     operands = [as_units(op, t) if isinstance(t, Tokens) else t for t in op.tensors()]
     ids = meet(op.graph, [t.at_rank(rank).ids for t in operands if isinstance(t, Units)], op.name)
-    return shifted(op, ids)
+    result = shifted(op, ids)
+    return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
 
 
 @register_rule("aten.clamp", "aten.clip", "aten.hardtanh", "aten.clamp_min", "aten.clamp_max", "aten.threshold")
-def clamp(op: Operation) -> Value:
+def clamp(op: Operation) -> Value | tuple[Value, ...]:
     """Zero stays zero if it lies within the bounds."""
     lows = (op.argument(name) for name in ("min", "min_val", "threshold"))
     highs = (op.argument(name) for name in ("max", "max_val"))
@@ -122,7 +134,7 @@ def clamp(op: Operation) -> Value:
 
 
 @register_rule("aten.pow")
-def power(op: Operation) -> Value:
+def power(op: Operation) -> Value | tuple[Value, ...]:
     """A positive exponent keeps zero."""
     base, exponent = op.args[:2]
     if isinstance(base, Units) and isinstance(exponent, (int, float)) and exponent > 0:
@@ -137,9 +149,43 @@ def sums(op: Operation) -> Value:
 
 
 @register_rule("aten.where")
-def selected(op: Operation) -> Value:
-    """One side here, the other there: a fixed condition adds nothing of its own."""
-    return meet_terms(op, [*op.args[1:3], *([op.args[0]] if isinstance(op.args[0], (Units, Tokens)) else [])])
+def chosen(op: Operation) -> Value:
+    """One of two terms; a condition that is fixed chooses for good."""
+    condition, *terms = op.args
+    if not terms:
+        raise op.error("its result has as many rows as its input has nonzero elements", "multiply by the mask instead")
+    if isinstance(condition, Constant):
+        return _chosen_for_good(op, condition, terms)
+    return meet_terms(op, [condition, meet_terms(op, [t for t in terms if not _is_zero(t)])])
+
+
+def _chosen_for_good(op: Operation, condition: Constant, terms: list[object]) -> Value:
+    """Return the terms that a fixed condition chooses; both of them where it differs between positions."""
+    rank, known = len(op.shape), condition.known()
+    ids = [_ids_at(op, term, rank) for term in terms]
+    if known is not None and not known.is_meta:
+        chosen = known.cpu().bool().reshape([1] * (rank - known.dim()) + list(known.shape))
+        flags = [_anywhere(chosen, ids), _anywhere(~chosen, ids)]
+        ids = [torch.where(flag, part, ZERO) for flag, part in zip(flags, ids, strict=True)]
+    return op.units(meet(op.graph, ids, op.name))
+
+
+def _anywhere(chosen: torch.Tensor, ids: list[torch.Tensor]) -> torch.Tensor:
+    """Return where anything is chosen at one of the positions that units are shared over."""
+    for dim in range(chosen.dim()):
+        if all(part.shape[dim] == 1 for part in ids):
+            chosen = chosen.any(dim, keepdim=True)
+    return chosen
+
+
+def _ids_at(op: Operation, term: object, rank: int) -> torch.Tensor:
+    """Return the ids of units, a parameter, a constant or a number at the rank of the output."""
+    if isinstance(term, Tokens):
+        term = as_units(op, term)
+    if not isinstance(term, (Units, Weight, Constant)):
+        return torch.full([1] * rank, PRESENT if term else ZERO)
+    ids = ids_of(op.graph, term, op.name + ".held")
+    return ids.reshape([1] * (rank - ids.dim()) + list(ids.shape))
 
 
 @register_rule("aten.copy")
@@ -151,22 +197,41 @@ def copied(op: Operation) -> Value:
     return Constant(op.shape, sources=source.sources if isinstance(source, Value) else ())
 
 
-@register_rule(*(f"aten.{name}" for name in sorted(SHAPES_ONLY)))
-def constants(op: Operation) -> Value:
-    """Only the shape of the operand counts; zeros are known to be zeros."""
-    name = op.packet.rsplit(".", 1)[1]
-    if "zero" not in name and "one" not in name:
-        return Constant(op.shape)
+@register_rule("aten.fill")
+def filled(op: Operation) -> Value:
+    """One value everywhere."""
+    value = op.args[1]
+    if isinstance(value, (Units, Weight)):
+        return op.units(_ids_at(op, value, len(op.shape)))
+    return Constant(op.shape, (lambda: torch.zeros(op.shape)) if _is_zero(value) else None)
+
+
+@register_rule(*(f"aten.{name}" for name in ZEROS.split()))
+def zeros(op: Operation) -> Value:
+    """Zeros, and known to be so; those of the type of an integer input may be an index."""
     kind = op.argument("dtype") or (torch.long if isinstance(op.args[0], Tokens) else torch.float32)
-    make = torch.zeros if "zero" in name else torch.ones
-    return Constant(op.shape, lambda: make(op.shape, dtype=cast(torch.dtype, kind)), literal=True)
+    return Constant(op.shape, lambda: torch.zeros(op.shape, dtype=cast(torch.dtype, kind)))
+
+
+@register_rule(*(f"aten.{name}" for name in SHAPES_ONLY.split()))
+def constants(op: Operation) -> Value:
+    """Only the shape of the operand counts."""
+    return Constant(op.shape)
 
 
 @register_rule("aten.masked_fill")
 def masked_fill(op: Operation) -> Value:
-    """Where the mask says so, a constant stands; a fixed mask adds nothing of its own."""
-    source, mask, value = op.args
-    return meet_terms(op, [source, value, *([mask] if isinstance(mask, (Units, Tokens)) else [])])
+    """Where the mask says so, a constant stands."""
+    units, mask, value = op.args
+    if isinstance(mask, Constant):
+        return _chosen_for_good(op, mask, [value, units])
+    return meet_terms(op, [t for t in op.args if not _is_zero(t)])
+
+
+def _is_zero(value: object) -> bool:
+    if isinstance(value, Constant):
+        return value.is_zero
+    return isinstance(value, (int, float)) and value == 0
 
 
 @register_rule("aten._assert_tensor_metadata", "aten._assert_async", "aten.sym_size", "aten.item")

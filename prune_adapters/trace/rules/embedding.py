@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from prune_adapters.trace.acting import act
-from prune_adapters.trace.meeting import combine, reduce
+from prune_adapters.trace.meeting import combine, meet, reduce
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.rules.linear import layer_name
 from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 from prune_adapters.trace.weights import connect
 
-__all__ = ["embedding", "input_units", "looked_up", "picked_rows"]
+__all__ = ["embedding", "input_units", "looked_up", "picked_rows", "token_edges"]
 
 
 def looked_up(op: Operation) -> Value:
@@ -32,6 +32,12 @@ def looked_up(op: Operation) -> Value:
 @register_rule("aten.embedding", "aten.embedding_bag", "aten._embedding_bag", on_parameters=looked_up)
 def embedding(op: Operation) -> Value | tuple[Value, ...]:
     """One weighted edge from each token to each dimension."""
+    result = token_edges(op)
+    return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
+
+
+def token_edges(op: Operation) -> Value:
+    """Return the rows of a table that tokens look up: one weighted edge from each token to each dimension."""
     table, tokens = op.tensors()[:2]
     if isinstance(tokens, Units) and isinstance(table, Weight) and op.packet == "aten.embedding":
         return picked_rows(op, table, tokens)
@@ -40,8 +46,15 @@ def embedding(op: Operation) -> Value | tuple[Value, ...]:
     units = input_units(op, tokens, table.shape[0])
     turned = table.transposed(op.graph.element_starts)
     ids = connect(op.graph, turned, units, layer_name(op, table), "oi")
-    result = op.units(ids.reshape([1] * (len(op.shape) - 1) + [-1]))
-    return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
+    ids = ids.reshape([1] * (len(op.shape) - 1) + [-1])
+    scales = op.value("per_sample_weights")
+    return op.units(_scaled_rows(op, ids, scales) if isinstance(scales, Units) else ids)
+
+
+def _scaled_rows(op: Operation, ids: torch.Tensor, scales: Units) -> torch.Tensor:
+    """Return the ids of a sum of rows, each times a computed number."""
+    one = reduce(op.graph, scales.ids, range(scales.ids.dim()), op.name + ".scale").reshape([1] * ids.dim())
+    return meet(op.graph, [ids, one.expand(ids.shape)], op.name, product=True)
 
 
 def picked_rows(op: Operation, table: Weight, positions: Units) -> Value:

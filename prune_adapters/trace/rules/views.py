@@ -9,14 +9,15 @@ from prune_adapters.trace.ids import compress
 from prune_adapters.trace.registry import Move, Operation, register_rule
 from prune_adapters.trace.values import Constant, Tokens, Units, Value
 
-__all__ = ["expand", "known_arguments", "move_units", "moves", "reshape", "roll", "same_operator", "unmoved"]
+__all__ = ["expand", "filled", "known_arguments", "moves", "reshape", "roll", "same_operator", "unmoved"]
 
 VIEWS = """permute transpose t numpy_T mT adjoint flatten unflatten squeeze unsqueeze select slice narrow flip unbind
 split split_with_sizes chunk tensor_split hsplit vsplit repeat tile movedim moveaxis swapaxes swapdims pixel_shuffle
-pixel_unshuffle channel_shuffle repeat_interleave unfold diagonal rot90 tril triu select_copy slice_copy unsafe_split
-unsafe_chunk"""
+pixel_unshuffle channel_shuffle unfold diagonal rot90 select_copy slice_copy unsafe_split
+unsafe_chunk fliplr flipud dsplit native_channel_shuffle unfold_copy diagonal_copy permute_copy transpose_copy t_copy
+expand_copy squeeze_copy unsqueeze_copy ravel narrow_copy split_copy unbind_copy linalg_diagonal matrix_H mH"""
 
-COPIES = "clone contiguous alias detach lift_fresh_copy positive to _to_copy type_as float double half"
+COPIES = "clone contiguous alias detach lift_fresh_copy positive to _to_copy type_as"
 
 
 def moves(*operators: str) -> Callable[[Move], Move]:
@@ -68,6 +69,13 @@ def same_operator(op: Operation, tensor: torch.Tensor) -> torch.Tensor | Sequenc
     """The operator itself, on the ids."""
     args, kwargs = known_arguments(op)
     return op.target(tensor, *args, **kwargs)
+
+
+@moves("tril", "triu", "diag_embed", "diag")
+def filled(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
+    """What is not moved is filled with zeros."""
+    args, kwargs = known_arguments(op)
+    return op.target(tensor + 1, *args, **kwargs) - 1
 
 
 @moves(*COPIES.split())
