@@ -177,3 +177,20 @@ def test_a_bias_with_a_constant_inside(middle, masked, gate):
 
     assert (found >= masked).all()
     assert gate or found.tolist() == masked
+
+
+def test_zeros_of_an_integer_may_be_an_index():
+    """T5 compares its relative positions with zeros of their kind before it looks its bias up."""
+
+    class Relative(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            steps = torch.arange(2)
+            return x + self.table(torch.min(steps - 1, torch.zeros_like(steps)) + 1)
+
+    graph = pa.to_graph(Relative(), torch.zeros(1, 2, 2))
+
+    assert graph.parameters["table.weight"].role == "constant"

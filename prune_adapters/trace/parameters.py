@@ -45,15 +45,8 @@ CONTRACTIONS = ("aten.linear", "aten.matmul", "aten.mm", "aten.addmm", "aten.bmm
 def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
     """Return the outputs of a call that touches no unit: a moved parameter, or constants, computed when asked for."""
     weights = [t for t in tensors if isinstance(t, Weight)]
-    name = op.packet.rsplit(".", 1)[1].removesuffix("_")
-    if name in ("zero", "zeros_like", "new_zeros"):
-        return (Constant.zeros(op.shape),)
-    if name == "fill" and isinstance(op.args[1], (int, float)):
-        return (Constant(op.shape) if op.args[1] else Constant.zeros(op.shape),)
-    if name == "copy" and tensors[1].shape == op.shape:
-        return (tensors[1],)
     if weights:
-        kept = _still_a_weight(op, tensors)
+        kept = _written_over(op, tensors) or _still_a_weight(op, tensors)
         if kept is not None:
             return kept
     multiplied_out = derived(op, tensors)
@@ -76,6 +69,16 @@ def without_units(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
     shapes = enumerate(op.shapes)
     vanishes = bool(sources) and _vanishes(op)
     return tuple(Constant(shape, nth(i), tuple(sources), None, is_stored, vanishes) for i, shape in shapes)
+
+
+def _written_over(op: Operation, tensors: list[Value]) -> tuple[Value, ...] | None:
+    """Return what takes the place of a parameter's elements, None if nothing does."""
+    name = op.packet.rsplit(".", 1)[1].removesuffix("_")
+    if name == "copy" and tensors[1].shape == op.shape:
+        return (tensors[1],)
+    if name == "fill" and op.args[1] != 0:
+        return (Constant(op.shape),)
+    return (Constant.zeros(op.shape),) if name in ("zero", "zeros_like", "new_zeros", "fill") else None
 
 
 def _vanishes(op: Operation) -> bool:
