@@ -153,7 +153,7 @@ class Denoiser(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A recurrent module of torch over a sequence; the last step is read."""
+    """A recurrent module of torch over a sequence; the mean of all steps is read."""
 
     def __init__(self, kind: type[nn.RNNBase], width: int = 8, **options: object) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class Recurrent(nn.Module):
         self.head = nn.Linear(width * (1 + self.core.bidirectional), 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.core(x)[0][:, -1])
+        return self.head(self.core(x)[0].mean(1))
 
 
 class Attending(nn.Module):
