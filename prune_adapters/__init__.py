@@ -46,7 +46,7 @@ from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.prune import consistent_masks, prune
-from prune_adapters.regular import correct_fan_in, regular_masks
+from prune_adapters.regular import RegularPruning, correct_fan_in, regular_masks, regular_prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
@@ -79,6 +79,7 @@ __all__ = [
     "PruneAdaptersError",
     "Recipe",
     "RecipeError",
+    "RegularPruning",
     "Removal",
     "Report",
     "Selection",
@@ -118,6 +119,7 @@ __all__ = [
     "rebuild",
     "register_rule",
     "regular_masks",
+    "regular_prune",
     "remembered_masks",
     "remove_channels",
     "remove_masks",

@@ -2,5 +2,6 @@
 
 from prune_adapters.regular.fan_in import correct_fan_in
 from prune_adapters.regular.masks import regular_masks
+from prune_adapters.regular.method import RegularPruning, regular_prune
 
-__all__ = ["correct_fan_in", "regular_masks"]
+__all__ = ["RegularPruning", "correct_fan_in", "regular_masks", "regular_prune"]

@@ -12,7 +12,7 @@ from prune_adapters.groups import CONVOLUTIONS, TRANSPOSED
 from prune_adapters.masks import parameter_names, parameter_owners, resolve_name
 from prune_adapters.trace import to_graph
 
-__all__ = ["regular_masks"]
+__all__ = ["layers_to_mask", "regular_masks", "widths"]
 
 ALL_CONVOLUTIONS = (*CONVOLUTIONS, *TRANSPOSED)
 Graphs = NodeGraph | Mapping[str, NodeGraph]
@@ -86,16 +86,30 @@ def regular_masks(
             [1, 1, 0, 0, 1, 1],
             [1, 1, 1, 1, 0, 0]], dtype=torch.int32)
     """
-    owners, names = parameter_owners(model), parameter_names(model)
-    layers = {name: held[0][0] for name, held in owners.items() if held[0][1] == "weight" and _takes_a_mask(held[0][0])}
-    listed = [dense] if isinstance(dense, str) else dense
-    left = _ends(to_graph(model, example_inputs)) if dense == "ends" else {resolve_name(n, names) for n in listed}
-    graphs = dict.fromkeys(layers, graph) if isinstance(graph, NodeGraph) else _named(graph, names, layers)
+    names, layers = parameter_names(model), _all_layers(model)
+    masked = layers_to_mask(model, example_inputs, dense)
+    graphs = dict.fromkeys(masked, graph) if isinstance(graph, NodeGraph) else _named(graph, names, layers)
     return {
-        name: _mask(name, layers[name], graphs[name], self_loops, share_neighbours, seed)
-        for name in layers
-        if name in graphs and name not in left
+        name: _mask(name, layer, graphs[name], self_loops, share_neighbours, seed)
+        for name, layer in masked.items()
+        if name in graphs
     }
+
+
+def layers_to_mask(
+    model: nn.Module,
+    example_inputs: torch.Tensor | Sequence[object] | Mapping[str, object],
+    dense: str | Iterable[str],
+) -> dict[str, nn.Module]:
+    """Return the layers that get a mask, by the name of their weight; arguments as for `regular_masks`."""
+    listed, names = [dense] if isinstance(dense, str) else dense, parameter_names(model)
+    left = _ends(to_graph(model, example_inputs)) if dense == "ends" else {resolve_name(n, names) for n in listed}
+    return {name: layer for name, layer in _all_layers(model).items() if name not in left}
+
+
+def _all_layers(model: nn.Module) -> dict[str, nn.Module]:
+    owners = parameter_owners(model).items()
+    return {name: held[0][0] for name, held in owners if held[0][1] == "weight" and _takes_a_mask(held[0][0])}
 
 
 def _takes_a_mask(layer: nn.Module) -> bool:
@@ -135,7 +149,7 @@ def _layers_of(graph: NetGraph, units: np.ndarray) -> set[str]:
 def _mask(
     name: str, layer: nn.Module, graph: NodeGraph, self_loops: bool, share_neighbours: int, seed: int
 ) -> torch.Tensor:
-    outputs, inputs = _widths(layer)
+    outputs, inputs = widths(layer)
     try:
         joined = relational_biadjacency(
             graph, outputs, inputs, self_loops=self_loops, share_neighbours=share_neighbours, seed=seed
@@ -149,7 +163,7 @@ def _mask(
     return pairs.reshape(*pairs.shape, *[1] * (weight.dim() - 2)).expand(weight.shape).contiguous()
 
 
-def _widths(layer: nn.Module) -> tuple[int, int]:
+def widths(layer: nn.Module) -> tuple[int, int]:
     """Return the number of output and input channels."""
     if isinstance(layer, nn.Linear):
         return layer.out_features, layer.in_features
