@@ -9,6 +9,7 @@ from torch import nn
 import netgraph as ng
 import prune_adapters as pa
 from networks import CASES
+from prune_adapters.regular import method
 
 
 def mlp(*widths: int) -> nn.Sequential:
@@ -67,6 +68,13 @@ def test_the_graph_is_searched():
     assert found.gap == pytest.approx(found.path_length / ng.aspl_lower_bound(64, 4) - 1)
 
 
+def test_without_a_budget_there_are_so_many_steps(monkeypatch):
+    monkeypatch.setattr(method, "STEPS", 20)
+    default, same, longer = (prune(3, 64, 64, 3, degree=4, steps=steps).graph for steps in (None, 20, 20_000))
+
+    assert default == same != longer
+
+
 def test_the_same_seed_gives_the_same_graph():
     one, same, other = (prune(3, 64, 64, 3, degree=4, seed=seed).graph for seed in (0, 0, 1))
 
@@ -112,6 +120,7 @@ def test_the_summary():
             "15 nodes of degree 3: expected an even degree from 2",
         ),
         ({"sparsity": 0.99}, ng.InfeasibleDegreeError, r"0.99: 16 nodes of degree 0.16 .* 2 to 15, .* to 0.8750"),
+        ({"sparsity": 0.92}, ng.InfeasibleDegreeError, "sparsity 0.92: 16 nodes of degree 1.28 would"),
         ({"sparsity": 0.0}, ng.InfeasibleDegreeError, "sparsity 0.0: 16 nodes of degree 16 would"),
         ({"degree": 4, "n_nodes": 32}, ng.ChannelsBelowNodesError, "'1.weight': 16 channels for 32 nodes"),
         ({"degree": 4, "dense": "x"}, pa.MaskError, "'x'"),

@@ -1,0 +1,188 @@
+"""A grid of graphs and seeds: the graphs from long to short paths, their runs side by side, the results in SQLite."""
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import netgraph as ng
+
+__all__ = ["Result", "ResultsFileError", "Store", "Trained", "graphs_of_all_lengths", "name_of", "run_grid"]
+
+APPLICATION = 0x50415448
+"""Marks an SQLite file as one of ours."""
+TABLE = """CREATE TABLE IF NOT EXISTS results (
+    setting TEXT NOT NULL, graph TEXT NOT NULL, seed INTEGER NOT NULL,
+    accuracy REAL NOT NULL, kept INTEGER NOT NULL, density REAL NOT NULL, effective REAL NOT NULL,
+    PRIMARY KEY (setting, graph, seed)) STRICT"""
+
+
+class ResultsFileError(ValueError):
+    """The file of results is damaged, or something else."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one run reached: accuracy, weights kept by the masks, density and effective density of the network."""
+
+    accuracy: float
+    kept: int
+    density: float
+    effective: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run: which graph with which seed, and what it reached."""
+
+    graph: str
+    seed: int
+    trained: Trained
+
+
+Train = Callable[[ng.NodeGraph, int], Trained]
+Cell = tuple[str, ng.NodeGraph, int]
+
+
+def name_of(graph: ng.NodeGraph) -> str:
+    """Return a name that only the same edges between the same nodes have."""
+    return hashlib.sha256(np.packbits(graph.adjacency()).tobytes()).hexdigest()[:16]
+
+
+def graphs_of_all_lengths(
+    n_nodes: int, degree: int, count: int, *, steps: int = 300_000, seed: int = 0
+) -> list[ng.NodeGraph]:
+    """Return connected graphs of one degree, from the circulant to the shortest found, about evenly in log path length.
+
+    Between the two ends lie the circulant after ever more random swaps, and short searches that start there.
+    """
+    found = list(_candidates(n_nodes, degree, steps, seed))
+    lengths = np.log([ng.average_shortest_path_length(graph) for graph in found])
+    chosen: list[int] = []
+    for wanted in np.linspace(lengths.max(), lengths.min(), count):
+        nearest = int(np.abs(lengths - wanted).argmin())
+        if all(lengths[nearest] != lengths[other] for other in chosen):
+            chosen.append(nearest)
+    return [found[place] for place in chosen]
+
+
+def _candidates(n_nodes: int, degree: int, steps: int, seed: int) -> Iterator[ng.NodeGraph]:
+    rng = np.random.default_rng(seed)
+    longest = ng.generators.circulant(n_nodes, degree=degree)
+    yield longest
+    swapped = longest
+    for _ in range(4 * longest.n_edges):
+        tried = ng.swap_edges(swapped, nswap=1, seed=rng)
+        if ng.reachable_fraction(tried) == 1:
+            swapped = tried
+            yield swapped
+    for few in np.geomspace(100, steps / 10, 12).astype(int).tolist():
+        yield ng.shorten(swapped, steps=few, method="swaps", seed=rng).graph
+    yield ng.shorten(ng.generators.best_known(n_nodes, degree, seed=rng), steps=steps, seed=rng).graph
+
+
+class Store:
+    """Results in an SQLite file, each written in a transaction of its own: a run that is killed loses none.
+
+    Raises ResultsFileError if the file is there and is none of ours, or damaged; it is left as it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._open() as database, database:
+            self._check(database)
+            database.execute(TABLE)
+            database.execute(f"PRAGMA application_id = {APPLICATION}")
+
+    def add(self, setting: str, result: Result) -> None:
+        """Write one result; one that is there already stays."""
+        t = result.trained
+        row = (setting, result.graph, result.seed, t.accuracy, t.kept, t.density, t.effective)
+        with self._open() as database, database:
+            database.execute("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+    def results(self, setting: str) -> list[Result]:
+        """Return all results of a setting."""
+        query = (
+            "SELECT graph, seed, accuracy, kept, density, effective FROM results WHERE setting = ? ORDER BY graph, seed"
+        )
+        with self._open() as database:
+            return [Result(graph, seed, Trained(*rest)) for graph, seed, *rest in database.execute(query, (setting,))]
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60)) as database:
+                yield database
+        except sqlite3.OperationalError as error:
+            raise ResultsFileError(f"{self.path}: cannot be opened, read or written: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise ResultsFileError(
+                f"{self.path}: damaged, or no file of results ({error}); move it away or name another with --results"
+            ) from error
+
+    def _check(self, database: sqlite3.Connection) -> None:
+        (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        if state != "ok":
+            raise sqlite3.DatabaseError(state.partition("\n")[0])
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application != APPLICATION and tables:
+            raise sqlite3.DatabaseError("it holds the tables of another program")
+
+
+def run_grid(
+    store: Store,
+    setting: dict[str, object],
+    train: Train,
+    graphs: Iterable[ng.NodeGraph],
+    seeds: Iterable[int],
+    *,
+    jobs: int = 1,
+    backend: str = "loky",
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Result]:
+    """Return the results of all graphs and seeds; those in the store are not trained again.
+
+    Graphs are the inner loop, so that a grid that was stopped has as many seeds of each. `told` is given how many of
+    how many runs are there, after each.
+    """
+    key = json.dumps(setting, sort_keys=True)
+    wanted = {(name_of(graph), seed): graph for seed in seeds for graph in graphs}
+    there = {(result.graph, result.seed) for result in store.results(key)} & wanted.keys()
+    cells = [(name, graph, seed) for (name, seed), graph in wanted.items() if (name, seed) not in there]
+    told(len(there), len(wanted))
+    for done, result in enumerate(_computed(train, cells, jobs, backend), len(there) + 1):
+        store.add(key, result)
+        told(done, len(wanted))
+    return [result for result in store.results(key) if (result.graph, result.seed) in wanted]
+
+
+def _computed(train: Train, cells: list[Cell], jobs: int, backend: str) -> Iterable[Result]:
+    """Yield results as they come, from worker processes where joblib is installed."""
+    if jobs == 1 or not cells:
+        return (_run(train, cell) for cell in cells)
+    try:
+        from joblib import Parallel, delayed
+    except ImportError:
+        print("joblib is not installed: one run after the other")
+        return (_run(train, cell) for cell in cells)
+    if backend == "dask":
+        from distributed import Client
+
+        Client()  # joblib finds it; DASK_SCHEDULER_ADDRESS names a cluster that is there already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return Parallel(n_jobs=jobs, backend=backend, return_as="generator_unordered")(
+        delayed(_run)(train, cell) for cell in cells
+    )
+
+
+def _run(train: Train, cell: Cell) -> Result:
+    name, graph, seed = cell
+    return Result(name, seed, train(graph, seed))

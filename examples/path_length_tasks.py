@@ -1,0 +1,104 @@
+"""What is trained for path length against accuracy: digits with a small MLP, CIFAR-10 with an MLP or ResNet-20."""
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import netgraph as ng
+import prune_adapters as pa
+from networks import resnet20
+from path_length_grid import Trained
+
+__all__ = ["TASKS", "Task", "train_masked"]
+
+Data = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+MEAN, SPREAD = (0.4913, 0.4821, 0.4465), (0.2452, 0.2428, 0.2606)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data, a network and how it is trained; `n_nodes` and `degree` of the graphs if nothing else is asked for."""
+
+    title: str
+    network: str
+    n_nodes: int
+    degree: int
+    epochs: int
+    batch_size: int
+    rate: float
+
+
+TASKS = {
+    "digits": Task("digits, MLP of five layers, 64 wide", "digits", 64, 4, 25, 32, 0.1),
+    "mlp": Task("CIFAR-10 (JPEG q75), MLP of five layers, 512 wide", "mlp", 64, 4, 40, 128, 0.1),
+    "resnet20": Task("CIFAR-10 (JPEG q75), ResNet-20", "resnet20", 16, 4, 40, 128, 0.1),
+}
+
+
+def mlp(*widths: int) -> nn.Sequential:
+    """Return linear layers, each but the last with batch norm and ReLU."""
+    hidden = [
+        layer for a, b in pairwise(widths[:-1]) for layer in (nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU())
+    ]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(*widths[-2:]))
+
+
+NETWORKS = {
+    "digits": partial(mlp, 64, 64, 64, 64, 64, 10),
+    "mlp": partial(mlp, 3072, 512, 512, 512, 512, 10),
+    "resnet20": resnet20,
+}
+
+
+@lru_cache(maxsize=1)
+def data(folder: Path | None) -> Data:
+    """Return pictures and classes to train on and to test with: digits, or CIFAR-10 from a folder."""
+    return _digits() if folder is None else (_cifar10(folder, "train"), _cifar10(folder, "test"))
+
+
+def _digits() -> Data:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    train, test = train_test_split(range(len(digits.target)), test_size=0.5, stratify=digits.target, random_state=0)
+    pictures, classes = torch.tensor(digits.images, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    return (pictures[train], classes[train]), (pictures[test], classes[test])
+
+
+def _cifar10(folder: Path, part: str) -> tuple[Tensor, Tensor]:
+    from PIL import Image
+
+    with np.load(folder / f"cifar10_jpeg_{part}.npz", allow_pickle=False) as file:
+        jpeg, offset, classes = (file[name] for name in ("jpeg", "offset", "y"))
+    pictures = np.stack(
+        [np.asarray(Image.open(io.BytesIO(jpeg[start:stop].tobytes()))) for start, stop in pairwise(offset)]
+    )
+    scaled = (pictures.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(SPREAD)
+    return torch.from_numpy(scaled.transpose(0, 3, 1, 2).copy()), torch.from_numpy(classes.astype(np.int64))
+
+
+def train_masked(task: Task, folder: Path | None, epochs: int, device: str, graph: ng.NodeGraph, seed: int) -> Trained:
+    """Return the test accuracy of a network that was trained from fresh weights under the masks of a graph.
+
+    SGD with momentum and a cosine, without augmentation; the accuracy is that of the last epoch.
+    """
+    torch.set_num_threads(1)  # runs are side by side
+    torch.manual_seed(seed)
+    train, test = data(folder)
+    model = NETWORKS[task.network]()
+    masks = pa.regular_masks(model, train[0][:1], graph)
+    pa.apply_masks(pa.correct_fan_in(model, masks), masks)
+    traced = pa.to_graph(model, train[0][:1], masks=masks)
+    optimizer = torch.optim.SGD(model.to(device).parameters(), lr=task.rate, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    options = {"batch_size": task.batch_size, "seed": seed, "progress": False}
+    pa.train(model, train, epochs=epochs, optimizer=optimizer, scheduler=schedule, **options)
+    kept = sum(int(mask.sum()) for mask in masks.values())
+    return Trained(pa.accuracy(model, *test), kept, ng.density(traced), ng.effective_density(traced))

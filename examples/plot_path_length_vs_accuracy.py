@@ -1,0 +1,198 @@
+"""Path length against accuracy: do graphs of one degree with shorter paths make better masks?
+
+Regular graphs of one degree, from the circulant, whose paths are longest, to the shortest that a search finds, become
+masks (`pa.regular_masks`), and each masked network is trained from fresh weights with several seeds. All graphs keep
+the same number of weights in each layer, so only the way in which they join channels differs.
+
+    python examples/plot_path_length_vs_accuracy.py
+    python examples/plot_path_length_vs_accuracy.py --data FOLDER --network resnet20 --device cuda
+
+prints one row for each graph and the rank correlations, and writes to out/:
+
+    path_length.png, path_length.pdf    accuracy against mean path length, and against the normalised spectral gap
+    path_length.sqlite                  all results; a run that was stopped goes on from there
+
+FOLDER (or NETGRAPH_DATA) holds CIFAR-10 as cifar10_jpeg_train.npz and cifar10_jpeg_test.npz.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import rich
+from rich import box
+from rich.table import Table
+from scipy.stats import rankdata
+
+import netgraph as ng
+from path_length_grid import Result, ResultsFileError, Store, graphs_of_all_lengths, name_of, run_grid
+from path_length_tasks import TASKS, train_masked
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
+DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The graphs in columns: their path lengths, gaps and accuracies (graphs x seeds, in per cent)."""
+
+    lengths: np.ndarray
+    gaps: np.ndarray
+    accuracies: np.ndarray
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation with the mean accuracy, and the middle 95 % of it when seeds are drawn anew."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the rank correlation, nan if one side is constant."""
+    ranks = rankdata(x), rankdata(y)
+    return float(np.corrcoef(*ranks)[0, 1]) if all(np.ptp(r) > 0 for r in ranks) else float("nan")
+
+
+def correlation(x: np.ndarray, accuracies: np.ndarray, *, seed: int = 0) -> Correlation:
+    """Return the correlation and its bootstrap interval over seeds, the graphs being as they are."""
+    rng, n_seeds = np.random.default_rng(seed), accuracies.shape[1]
+    drawn = [spearman(x, accuracies[:, rng.integers(n_seeds, size=n_seeds)].mean(axis=1)) for _ in range(DRAWS)]
+    low, high = np.percentile([value for value in drawn if value == value] or [float("nan")], [2.5, 97.5])
+    return Correlation(spearman(x, accuracies.mean(axis=1)), float(low), float(high))
+
+
+def measure(graphs: list[ng.NodeGraph], results: list[Result]) -> Measured:
+    """Return the numbers of all graphs."""
+    own = [[100 * r.trained.accuracy for r in results if r.graph == name_of(graph)] for graph in graphs]
+    lengths = [ng.average_shortest_path_length(graph) for graph in graphs]
+    return Measured(np.array(lengths), np.array([ng.spectrum.normalised_gap(g) for g in graphs]), np.array(own))
+
+
+def table_of(m: Measured) -> Table:
+    """Return one row for each graph."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("path length", "spectral gap", "accuracy, %", "spread over seeds"):
+        table.add_column(name, justify="right")
+    for length, gap, own in zip(m.lengths, m.gaps, m.accuracies, strict=True):
+        table.add_row(f"{length:.3f}", f"{gap:.3f}", f"{own.mean():.2f}", f"{spread(own[None])[0]:.2f}")
+    return table
+
+
+def spread(accuracies: np.ndarray) -> np.ndarray:
+    """Return the standard deviation over seeds, 0 for a single one."""
+    return accuracies.std(axis=1, ddof=1) if accuracies.shape[1] > 1 else np.zeros(len(accuracies))
+
+
+def plot(m: Measured, found: list[Correlation], title: str, path: Path) -> None:
+    """Draw accuracy against both measures, as PNG and PDF."""
+    figure, axes = plt.subplots(ncols=2, figsize=(9.5, 4.4), sharey=True, layout="constrained")
+    labels = "mean path length of the graph, hops", "normalised spectral gap of the graph"
+    for ax, x, label, rho in zip(axes, (m.lengths, m.gaps), labels, found, strict=True):
+        ax.plot(x[:, None], m.accuracies, ".", color=GREY, alpha=0.5, markersize=5, zorder=1)
+        ax.errorbar(x, m.accuracies.mean(axis=1), spread(m.accuracies), fmt="o", color=BLUE, capsize=3, zorder=2)
+        for place, text in ((m.lengths.argmax(), "longest paths"), (m.lengths.argmin(), "shortest paths")):
+            ax.plot(x[place], m.accuracies[place].mean(), "s", color=ORANGE, markersize=8, zorder=3)
+            side = "right" if x[place] > x.mean() else "left"
+            ax.annotate(text, (x[place], 0.02), xycoords=("data", "axes fraction"), color=ORANGE, ha=side)
+        ax.set_xlabel(label)
+        ax.set_title(f"Spearman {rho}", fontsize=10)
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("test accuracy, %\n(dots: seeds; bars: standard deviation)")
+    figure.suptitle(title, fontsize=11)
+    for suffix in (".png", ".pdf"):
+        figure.savefig(path.with_suffix(suffix), dpi=150)
+    plt.close(figure)
+
+
+def conclusion(length: Correlation, m: Measured) -> str:
+    """Return in words what the interval says."""
+    difference = m.accuracies[m.lengths.argmin()].mean() - m.accuracies[m.lengths.argmax()].mean()
+    ends = f"The shortest graph is {difference:+.2f} points from the longest."
+    if not length.high < 0 and not length.low > 0:
+        return f"{ends} The interval holds 0: here path length does not tell which graph is better."
+    better = "shorter" if length.high < 0 else "longer"
+    return f"{ends} Graphs with {better} paths do better here; another task can differ."
+
+
+def size_of(results: list[Result], share: float) -> str:
+    """Return in words how large the networks are, which must be the same for all."""
+    sizes = {(r.trained.kept, f"{r.trained.density:.3%}", f"{r.trained.effective:.3%}") for r in results}
+    lines = (f"{kept} masked weights kept ({share:.2%}), {d} of all, {e} effective" for kept, d, e in sorted(sizes))
+    return "; ".join(lines) + ("" if len(sizes) == 1 else ": the networks DIFFER in size")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    folder = os.environ.get("NETGRAPH_DATA")
+    parser.add_argument("--data", type=Path, default=folder and Path(folder), help="folder with CIFAR-10")
+    parser.add_argument("--network", choices=["mlp", "resnet20"], default="mlp", help="for CIFAR-10 (default: mlp)")
+    parser.add_argument("--nodes", type=int, help="of the graphs (default: 64; ResNet-20: 16)")
+    parser.add_argument("--degree", type=int, help="of the graphs (default: 4)")
+    parser.add_argument("--graphs", type=int, default=12, help="how many, at most (default: 12)")
+    parser.add_argument("--seeds", type=int, default=8, help="trainings of each graph (default: 8)")
+    parser.add_argument("--epochs", type=int, help="(default: 25; CIFAR-10: 40)")
+    parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time (default: the processors)")
+    parser.add_argument("--backend", choices=["loky", "dask"], default="loky", help="of joblib (default: loky)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for what is written (default: out)")
+    parser.add_argument("--results", type=Path, help="file of results (default: path_length.sqlite in that folder)")
+    parser.add_argument("--quick", action="store_true", help="digits, few graphs and epochs, to see that it runs")
+    args = parser.parse_args()
+    if args.quick:
+        args.data, args.graphs, args.seeds, args.epochs, args.jobs = None, 4, 2, 3, 1
+    return args
+
+
+def main() -> None:
+    args = arguments()
+    name = args.network if args.data else "digits"
+    task = TASKS[name]
+    n_nodes, degree, epochs = args.nodes or task.n_nodes, args.degree or task.degree, args.epochs or task.epochs
+    args.out.mkdir(parents=True, exist_ok=True)
+    graphs = graphs_of_all_lengths(n_nodes, degree, args.graphs)
+    store = Store(args.results or args.out / "path_length.sqlite")
+    results = run_grid(
+        store,
+        {"task": name, "epochs": epochs},
+        partial(train_masked, task, args.data, epochs, args.device),
+        graphs,
+        range(args.seeds),
+        jobs=args.jobs,
+        backend=args.backend,
+        told=lambda done, total: print(f"\r{done} of {total} runs", end="", file=sys.stderr, flush=True),
+    )
+    print(file=sys.stderr)
+
+    m = measure(graphs, results)
+    found = [correlation(x, m.accuracies) for x in (m.lengths, m.gaps)]
+    print(f"{task.title}: {len(graphs)} graphs of {n_nodes} nodes and degree {degree}, {args.seeds} seeds")
+    print(size_of(results, degree / n_nodes))
+    rich.print(table_of(m))
+    print("Spearman with accuracy, and 95 % bootstrap interval over seeds (the graphs being as they are):")
+    print(f"  path length  {found[0]}\n  spectral gap {found[1]}\n{conclusion(found[0], m)}")
+    title = f"{task.title}\n{n_nodes} nodes, degree {degree}: {degree / n_nodes:.2%} of masked weights kept"
+    plot(m, found, f"{title}, {len(graphs)} graphs x {args.seeds} seeds", args.out / "path_length.png")
+    print(f"Pictures: {args.out / 'path_length.png'}, {args.out / 'path_length.pdf'}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ResultsFileError as error:
+        sys.exit(f"error: {error}")
