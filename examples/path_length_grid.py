@@ -20,7 +20,7 @@ APPLICATION = 0x50415448
 TABLE = """CREATE TABLE IF NOT EXISTS results (
     setting TEXT NOT NULL, graph TEXT NOT NULL, seed INTEGER NOT NULL,
     accuracy REAL NOT NULL, kept INTEGER NOT NULL, density REAL NOT NULL, effective REAL NOT NULL,
-    PRIMARY KEY (setting, graph, seed)) STRICT"""
+    PRIMARY KEY (setting, graph, seed))"""
 
 
 class ResultsFileError(ValueError):

@@ -18,7 +18,7 @@ FOLDER (or NETGRAPH_DATA) holds CIFAR-10 as cifar10_jpeg_train.npz and cifar10_j
 import argparse
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,14 +31,13 @@ import numpy as np
 import rich
 from rich import box
 from rich.table import Table
-from scipy.stats import rankdata
 
 import netgraph as ng
 from path_length_grid import Result, ResultsFileError, Store, graphs_of_all_lengths, name_of, run_grid
 from path_length_tasks import TASKS, train_masked
+from rank_correlation import Correlation, correlation
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
-DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -48,32 +47,6 @@ class Measured:
     lengths: np.ndarray
     gaps: np.ndarray
     accuracies: np.ndarray
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """Spearman's rank correlation with the mean accuracy, and the middle 95 % of it when seeds are drawn anew."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
-
-
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Return the rank correlation, nan if one side is constant."""
-    ranks = rankdata(x), rankdata(y)
-    return float(np.corrcoef(*ranks)[0, 1]) if all(np.ptp(r) > 0 for r in ranks) else float("nan")
-
-
-def correlation(x: np.ndarray, accuracies: np.ndarray, *, seed: int = 0) -> Correlation:
-    """Return the correlation and its bootstrap interval over seeds, the graphs being as they are."""
-    rng, n_seeds = np.random.default_rng(seed), accuracies.shape[1]
-    drawn = [spearman(x, accuracies[:, rng.integers(n_seeds, size=n_seeds)].mean(axis=1)) for _ in range(DRAWS)]
-    low, high = np.percentile([value for value in drawn if value == value] or [float("nan")], [2.5, 97.5])
-    return Correlation(spearman(x, accuracies.mean(axis=1)), float(low), float(high))
 
 
 def measure(graphs: list[ng.NodeGraph], results: list[Result]) -> Measured:
@@ -101,14 +74,19 @@ def spread(accuracies: np.ndarray) -> np.ndarray:
 def plot(m: Measured, found: list[Correlation], title: str, path: Path) -> None:
     """Draw accuracy against both measures, as PNG and PDF."""
     figure, axes = plt.subplots(ncols=2, figsize=(9.5, 4.4), sharey=True, layout="constrained")
-    labels = "mean path length of the graph, hops", "normalised spectral gap of the graph"
+    labels = "mean path length of the graph, hops (log scale)", "normalised spectral gap of the graph (log scale)"
     for ax, x, label, rho in zip(axes, (m.lengths, m.gaps), labels, found, strict=True):
+        ticks = [float(f"{value:.2g}") for value in np.geomspace(x.min(), x.max(), 5)]
         ax.plot(x[:, None], m.accuracies, ".", color=GREY, alpha=0.5, markersize=5, zorder=1)
         ax.errorbar(x, m.accuracies.mean(axis=1), spread(m.accuracies), fmt="o", color=BLUE, capsize=3, zorder=2)
         for place, text in ((m.lengths.argmax(), "longest paths"), (m.lengths.argmin(), "shortest paths")):
             ax.plot(x[place], m.accuracies[place].mean(), "s", color=ORANGE, markersize=8, zorder=3)
-            side = "right" if x[place] > x.mean() else "left"
+            side = "right" if x[place] == x.max() else "left"
             ax.annotate(text, (x[place], 0.02), xycoords=("data", "axes fraction"), color=ORANGE, ha=side)
+        ax.set_xscale("log")
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.minorticks_off()
+        ax.margins(y=0.12)
         ax.set_xlabel(label)
         ax.set_title(f"Spearman {rho}", fontsize=10)
         ax.grid(alpha=0.3)
@@ -149,13 +127,24 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="(default: 25; CIFAR-10: 40)")
     parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time (default: the processors)")
-    parser.add_argument("--backend", choices=["loky", "dask"], default="loky", help="of joblib (default: loky)")
+    parser.add_argument(
+        "--backend",
+        choices=["loky", "dask"],
+        default="loky",
+        help="of joblib; dask workers need this folder in PYTHONPATH",
+    )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for what is written (default: out)")
     parser.add_argument("--results", type=Path, help="file of results (default: path_length.sqlite in that folder)")
     parser.add_argument("--quick", action="store_true", help="digits, few graphs and epochs, to see that it runs")
     args = parser.parse_args()
     if args.quick:
         args.data, args.graphs, args.seeds, args.epochs, args.jobs = None, 4, 2, 3, 1
+    if args.data and not (args.data / "cifar10_jpeg_train.npz").exists():
+        parser.error(
+            f"--data or NETGRAPH_DATA: no cifar10_jpeg_train.npz in {args.data}; without a folder digits serve"
+        )
+    if min(args.graphs, args.seeds, args.jobs) < 1 or args.graphs < 2:
+        parser.error("expected at least 2 --graphs, 1 of --seeds and 1 of --jobs")
     return args
 
 
@@ -169,7 +158,7 @@ def main() -> None:
     store = Store(args.results or args.out / "path_length.sqlite")
     results = run_grid(
         store,
-        {"task": name, "epochs": epochs},
+        asdict(task) | {"epochs": epochs},
         partial(train_masked, task, args.data, epochs, args.device),
         graphs,
         range(args.seeds),
@@ -194,5 +183,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except ResultsFileError as error:
+    except (ResultsFileError, ng.NetGraphError) as error:
         sys.exit(f"error: {error}")
