@@ -169,7 +169,7 @@ def _computed(train: Train, cells: list[Cell], jobs: int, backend: str) -> Itera
     if jobs == 1 or not cells:
         return (_run(train, cell) for cell in cells)
     try:
-        from joblib import Parallel, delayed
+        from joblib import Parallel, delayed, parallel_config
     except ImportError:
         print("joblib is not installed: one run after the other")
         return (_run(train, cell) for cell in cells)
@@ -178,9 +178,9 @@ def _computed(train: Train, cells: list[Cell], jobs: int, backend: str) -> Itera
 
         Client()  # joblib finds it; DASK_SCHEDULER_ADDRESS names a cluster that is there already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    return Parallel(n_jobs=jobs, backend=backend, return_as="generator_unordered")(
-        delayed(_run)(train, cell) for cell in cells
-    )
+    with parallel_config(backend, n_jobs=jobs):  # which registers dask, and Parallel(backend=) does not
+        parallel = Parallel(return_as="generator_unordered")
+    return parallel(delayed(_run)(train, cell) for cell in cells)
 
 
 def _run(train: Train, cell: Cell) -> Result:

@@ -38,6 +38,8 @@ from path_length_tasks import TASKS, train_masked
 from rank_correlation import Correlation, correlation
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
+FEW = 5
+"""Graphs and seeds below which nothing is concluded."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def conclusion(length: Correlation, m: Measured) -> str:
     """Return in words what the interval says."""
     difference = m.accuracies[m.lengths.argmin()].mean() - m.accuracies[m.lengths.argmax()].mean()
     ends = f"The shortest graph is {difference:+.2f} points from the longest."
+    if min(m.accuracies.shape) < FEW:
+        return f"{ends} With fewer than {FEW} graphs or seeds the interval says nothing yet."
     if not length.high < 0 and not length.low > 0:
         return f"{ends} The interval holds 0: here path length does not tell which graph is better."
     better = "shorter" if length.high < 0 else "longer"

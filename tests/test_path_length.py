@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -50,11 +51,20 @@ def trained(grid, graph, seed):
 
 def test_every_graph_meets_every_seed_and_comes_back(grid, graphs, tmp_path):
     store = grid.Store(tmp_path / "r.sqlite")
-    results = grid.run_grid(store, {"a": 1}, lambda g, s: trained(grid, g, s), graphs, range(3))
+    results = grid.run_grid(store, {"a": 1}, partial(trained, grid), graphs, range(3))
     expected = {(grid.name_of(g), s): trained(grid, g, s) for g in graphs for s in range(3)}
 
     assert {(r.graph, r.seed): r.trained for r in results} == expected
     assert grid.Store(tmp_path / "r.sqlite").results('{"a": 1}') == results
+
+
+def test_runs_side_by_side_give_the_same(grid, graphs, tmp_path):
+    one, other = (grid.Store(tmp_path / name) for name in ("one", "other"))
+    train = partial(trained, grid)
+    expected = grid.run_grid(one, {}, train, graphs, range(3))
+    found = grid.run_grid(other, {}, train, graphs, range(3), jobs=2, backend="threading")
+
+    assert found == expected
 
 
 def test_a_stopped_grid_trains_only_what_is_missing(grid, graphs, tmp_path):
@@ -81,7 +91,7 @@ def test_a_stopped_grid_trains_only_what_is_missing(grid, graphs, tmp_path):
 
 def test_another_setting_starts_anew(grid, graphs, tmp_path):
     store = grid.Store(tmp_path / "r.sqlite")
-    grid.run_grid(store, {"epochs": 1}, lambda g, s: trained(grid, g, s), graphs, range(2))
+    grid.run_grid(store, {"epochs": 1}, partial(trained, grid), graphs, range(2))
     longer = grid.run_grid(store, {"epochs": 2}, lambda g, s: trained(grid, g, s + 1), graphs, range(1))
 
     assert [r.trained.accuracy for r in longer] == [0.124, 0.124]
@@ -117,7 +127,7 @@ def test_what_is_no_file_of_results_is_named_and_left_alone(grid, tmp_path):
         database.execute("CREATE TABLE results (name TEXT)")
     database.close()
     store = grid.Store(cut)
-    for seed in range(200):
+    for seed in range(60):
         store.add("s", grid.Result("g" * 40, seed, grid.Trained(0.5, 1, 1.0, 1.0)))
     cut.write_bytes(cut.read_bytes()[:9000])
     before = [path.read_bytes() for path in (text, other, cut)]
