@@ -59,10 +59,12 @@ def test_normed_weights_are_edges(wrap):
     assert sum(c.size for c in graph.weighted) == 4 * 5 + 5 * 3
 
 
-def test_a_convolution_with_a_computed_kernel_is_refused():
+def test_a_convolution_with_a_computed_kernel_joins_everything_and_says_so():
     class Standardized(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:
             return F.conv2d(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True))
 
-    with pytest.raises(pa.TraceError, match=r"aten\.conv2d .*a convolution whose kernel is computed"):
-        pa.to_graph(Standardized(2, 3, 3), torch.zeros(1, 2, 5, 5))
+    graph = pa.to_graph(Standardized(2, 3, 3), torch.zeros(1, 2, 5, 5))
+
+    assert graph.edge_parameters == ()
+    assert any("computed from weight, which get no edges" in note for note in graph.notes)

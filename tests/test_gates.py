@@ -130,7 +130,7 @@ def test_an_element_matters_iff_moving_it_moves_the_output(name):
     model, inputs, graph = built(name)
     masks = random_masks(model, edge_names(model), 0.45, seed=3)
     found = pa.to_masks(ng.drop_dead(masked(graph, masks)))
-    copy = positive_copy(model, masks, wrap=True)
+    copy = positive_copy(model, masks)
     draw_units(copy, set(masks), torch.Generator().manual_seed(1), constants=SCALE)
     args = [uneven(t) for t in (inputs if isinstance(inputs, tuple) else (inputs,))]
     before = copy(*args).detach()

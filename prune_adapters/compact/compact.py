@@ -23,7 +23,7 @@ from prune_adapters.errors import CompactError
 from prune_adapters.groups import COUNTED, LayerSlots, coupled_slots, raw_parameters, rebuildable
 from prune_adapters.masks import bare_module, check_masks, to_masks
 from prune_adapters.trace.example import ExampleInputs, split_inputs
-from prune_adapters.trace.registry import Options
+from prune_adapters.trace.options import Options
 from prune_adapters.trace.tape import Tape
 from prune_adapters.trace.tracer import capture, graph_and_units, in_eval_mode
 

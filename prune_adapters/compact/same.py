@@ -205,7 +205,7 @@ def _layer(
 
 def _readers(tape: Tape) -> dict[int, set[str | None]]:
     """Return which modules read each tensor; None stands for the outputs of the model."""
-    readers: dict[int, set[str | None]] = {ref.number: {None} for ref in tape.outputs}
+    readers: dict[int, set[str | None]] = {ref.number: {None} for ref in tape.outputs.values()}
     for call in tape.calls:
         for ref in refs_in((call.args, call.kwargs)):
             readers.setdefault(ref.number, set()).add(call.module)

@@ -36,7 +36,7 @@ def _runs_once(tape: Tape, path: str) -> bool:
     inside = [call for call in tape.calls if call.module == path]
     made = {ref.number for call in inside for ref in call.outputs}
     read = {r.number for call in tape.calls if call.module != path for r in refs_in((call.args, call.kwargs))}
-    given = made & (read | {ref.number for ref in tape.outputs})
+    given = made & (read | {ref.number for ref in tape.outputs.values()})
     return len(numbers) == len(users) == 2 and all(call.module == path for call in users) and len(given) == 1
 
 

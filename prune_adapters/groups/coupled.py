@@ -16,7 +16,8 @@ from prune_adapters.groups.rules import RULES, Results, elementwise, moved
 from prune_adapters.groups.slots import Slots, Whole
 from prune_adapters.groups.step import Facts, Recorder, Step
 from prune_adapters.trace.builder import GraphBuilder
-from prune_adapters.trace.registry import Options, find_rule, operator_name
+from prune_adapters.trace.options import Options
+from prune_adapters.trace.registry import find_rule, operator_name
 from prune_adapters.trace.tape import Call, Ref, Tape, refs_in
 
 __all__ = ["coupled_slots", "rebuildable"]
@@ -65,7 +66,7 @@ def coupled_slots(
             values.setdefault(ref.number, Whole(ref.shape, ref.number in held, sources.get(ref.number)))
         results = _run(call, values, recorder)
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})
-    for ref in tape.outputs:
+    for ref in tape.outputs.values():
         value = values.get(ref.number)
         if isinstance(value, Slots):
             recorder.coupling.pin(value.numbers, "it is an output of the model")

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakIdRef
 
-from prune_adapters.trace.tape import Tape, outputs_of
+from prune_adapters.trace.tape import Tape, named_tensors, outputs_of
 
 __all__ = ["capture_by_running", "failing_line", "is_data_dependent"]
 
@@ -54,9 +54,8 @@ def capture_by_running(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
             result = model(*args, **kwargs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    tensors = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor)]
-    refs = [tape.of(recorder.key(t)) for t in tensors]
-    tape.outputs = [ref for ref in refs if ref is not None]
+    refs = {name: tape.of(recorder.key(tensor)) for name, tensor in named_tensors(result)}
+    tape.outputs = {name: ref for name, ref in refs.items() if ref is not None}
     return tape
 
 

@@ -11,7 +11,7 @@ import torch
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.registry import operator_name
 from prune_adapters.trace.tape import Call, Ref, Tape, refs_in
-from prune_adapters.trace.values import Tokens, Units, Value
+from prune_adapters.trace.values import Constant, Tokens, Units, Value
 
 __all__ = ["input_values", "unit_dimensions"]
 
@@ -50,12 +50,12 @@ def input_values(tape: Tape, builder: GraphBuilder, unit_dims: Mapping[str, int 
     Raises
     ------
     KeyError
-        A name in `unit_dims` is not an input.
+        A name in `unit_dims` or `fixed` is not an input.
     """
     for name in unit_dims:
         if name not in tape.inputs:
             raise KeyError(f"unit_dims for {name!r}: no such input; the model has {', '.join(map(repr, tape.inputs))}")
-    values: dict[int, Value] = {}
+    values: dict[int, Value] = {ref.number: Constant(ref.shape) for ref in tape.fixed.values()}
     for name, ref in tape.inputs.items():
         if ref.is_integer:
             values[ref.number] = Tokens(name, ref.shape)

@@ -14,6 +14,7 @@ from torch._ops import OpOverload
 
 from prune_adapters.errors import TraceError
 from prune_adapters.trace.meeting import reduce, renewed
+from prune_adapters.trace.options import Options
 from prune_adapters.trace.values import ZERO, Constant, Units, Value
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Move",
     "Operation",
-    "Options",
     "Rule",
     "RuleEntry",
     "find_rule",
@@ -58,15 +58,6 @@ class RuleEntry:
 AnyRule = TypeVar("AnyRule", bound=Rule)
 
 _RULES: dict[str, RuleEntry] = {}
-
-
-@dataclass(frozen=True)
-class Options:
-    """The modelling choices of one trace (see `to_graph`)."""
-
-    positions: str = "join"
-    norm: str = "mix"
-    unknown: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,11 @@ from prune_adapters.errors import TraceError
 from prune_adapters.trace.acting import ids_of
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.ids import compress
+from prune_adapters.trace.options import Options
 from prune_adapters.trace.parameters import without_units
-from prune_adapters.trace.registry import Operation, Options, find_rule, operator_name, rule_skeleton
+from prune_adapters.trace.registry import Operation, find_rule, operator_name, rule_skeleton
 from prune_adapters.trace.tape import Call, Ref, Tape, write_back
-from prune_adapters.trace.values import ZERO, Constant, Tokens, Units, Value, Weight
+from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value, Weight
 
 __all__ = ["replay"]
 
@@ -40,12 +41,13 @@ def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options:
     for number, name in tape.parameters.items():
         values[number] = Weight.whole(name, builder.shapes[name])
     for number, tensor in tape.constants.items():
+        buffer = tape.buffers.get(number)
         known = None if tensor.is_meta else partial(_itself, tensor)
-        values[number] = Constant(tuple(tensor.shape), known, buffer=tape.buffers.get(number))
+        values[number] = Constant(tuple(tensor.shape), known, buffer=buffer)
     for call in tape.calls:
         results = _run(call, values, builder, options)
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})
-    found = [values.get(ref.number) for ref in tape.outputs]
+    found = [values.get(ref.number) for ref in tape.outputs.values()]
     builder.outputs = [value.ids for value in found if isinstance(value, Units)]
     return values
 
@@ -61,7 +63,7 @@ def _run(call: Call, values: dict[int, Value], builder: GraphBuilder, options: O
     args: tuple = tree_map(value_of, call.args)
     kwargs: dict = tree_map(value_of, call.kwargs)
     if call.target is write_back:
-        return (_written_back(call, args, builder),)
+        return (_written_back(args, builder),)
     shapes = tuple(ref.shape for ref in call.outputs)
     op = Operation(
         cast(OpOverload, call.target), args, kwargs, shapes, _layer_name(call), call.module, call.line, builder, options
@@ -103,15 +105,27 @@ def _unknown(op: Operation) -> tuple[Value, ...]:
     return op.mixed()
 
 
-def _written_back(call: Call, args: tuple, graph: GraphBuilder) -> Value:
+def _written_back(args: tuple, graph: GraphBuilder) -> Value:
     """Return the ids of a tensor after a part of it was assigned to."""
     base, changed, view = args
     shape = tuple(base.shape)
+    if isinstance(base, Weight) and not isinstance(changed, Units):
+        return _weight_written(base, changed, view, graph)
     ids = ids_of(graph, base, "assigned").expand(shape).clone()
     part = view.target(ids, *view.args[1:], **view.kwargs)
     part.copy_(ids_of(graph, changed, "assigned").expand(changed.shape))
-    if ids.numel() and bool((ids == ZERO).all()):
-        return Constant(shape, lambda: torch.zeros(shape))
     if bool((ids < 0).all()):
-        return Constant(shape)
+        return Constant.zeros(shape) if bool((ids == ZERO).all()) else Constant(shape)
     return Units(compress(ids), shape)
+
+
+def _weight_written(base: Weight, changed: Value, view: Call, builder: GraphBuilder) -> Value:
+    """Return a parameter after a part of it was set to a constant, or to elements of a parameter."""
+    sources = tuple(dict.fromkeys((*base.sources, *changed.sources)))
+    numbers = torch.from_numpy(base.numbers(builder.element_starts)).clone()
+    part = view.target(numbers, *view.args[1:], **view.kwargs)
+    if isinstance(changed, Weight):
+        part.copy_(torch.from_numpy(changed.numbers(builder.element_starts)))
+    else:
+        part.fill_(ZERO if isinstance(changed, Constant) and changed.is_zero else PRESENT)
+    return Weight(base.shape, None, index=numbers.numpy(), names=sources)

@@ -79,7 +79,8 @@ class Weight:
     offset, strides : int, tuple of int
         Where they lie.
     index : ndarray of int64 or None
-        Otherwise: for each element its number in the numbering of all parameters, -1 for a literal zero.
+        Otherwise: for each element its number in the numbering of all parameters; `ZERO` or `PRESENT` for a constant
+        that stands between them.
     names : tuple of str
         The parameters that the elements come from, if `name` is None.
     """
@@ -168,6 +169,8 @@ class Constant:
         The buffer that it is, as it is stored.
     is_stored : bool
         Whether it was computed from a buffer.
+    vanishes : bool
+        Whether it is zero once all its parameters are (a sum of two tables is, the exponential of one is not).
     """
 
     shape: tuple[int, ...]
@@ -175,6 +178,12 @@ class Constant:
     sources: tuple[str, ...] = ()
     buffer: str | None = None
     is_stored: bool = False
+    vanishes: bool = False
+
+    @classmethod
+    def zeros(cls, shape: Sequence[int]) -> "Constant":
+        """Return a tensor that is zero whatever the weights are."""
+        return cls(tuple(shape), lambda: torch.zeros(tuple(shape)))
 
     def at_rank(self, rank: int) -> "Constant":
         """Return the same elements with leading dimensions of size 1, up to `rank` dimensions."""
@@ -187,11 +196,13 @@ class Constant:
             found = self.value()
             return None if found is None else found.reshape(tuple(shape))
 
-        return Constant(tuple(shape), compute if self.compute else None, self.sources, self.buffer, self.is_stored)
+        known = compute if self.compute else None
+        return Constant(tuple(shape), known, self.sources, self.buffer, self.is_stored, self.vanishes)
 
     def value(self) -> torch.Tensor | None:
-        """Return the value, or None where it cannot be known."""
-        return self.compute() if self.compute else None
+        """Return the value, or None where it cannot be known, as on the meta device."""
+        known = self.compute() if self.compute else None
+        return None if known is None or known.is_meta else known
 
     def known(self) -> torch.Tensor | None:
         """Return the value if no parameter or buffer has a part in it: those count as present whatever they are."""

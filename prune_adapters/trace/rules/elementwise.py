@@ -4,6 +4,8 @@ A function with f(0) = 0 follows the unit. One with f(0) != 0 turns a zero into 
 differences, maxima and selections are live if any term is.
 """
 
+from typing import TypeGuard, cast
+
 import torch
 
 from prune_adapters.trace.acting import act, ids_of
@@ -63,10 +65,15 @@ def meet_terms(op: Operation, terms: list[object]) -> Value:
         return Constant(op.shape, sources=tuple(s for t in fixed for s in t.sources))
     terms = [as_units(op, t) if isinstance(t, Tokens) else t for t in terms]
     ids = meet(op.graph, [t.at_rank(rank).ids for t in terms if isinstance(t, Units)], op.name)
-    constants = [(t.at_rank(rank), "shift") for t in terms if isinstance(t, (Weight, Constant))]
+    constants = [(t.at_rank(rank), "shift") for t in terms if is_present(t)]
     if any(isinstance(t, (int, float)) and t for t in terms):
         constants.append((Constant(()), "shift"))
     return op.units(act(op.graph, ids, constants, op.name) if constants else ids)
+
+
+def is_present(term: object) -> TypeGuard[Weight | Constant]:
+    """Return whether a term is a parameter, or a constant that can be other than zero."""
+    return isinstance(term, Weight) or (isinstance(term, Constant) and not term.is_zero)
 
 
 def as_units(op: Operation, tokens: Tokens) -> Units:
@@ -75,6 +82,11 @@ def as_units(op: Operation, tokens: Tokens) -> Units:
     known = [layer.start for layer in op.graph.layers if layer.name == name]
     unit = torch.tensor(known) if known else op.graph.input_layer(name, 1)
     return Units(unit.reshape([1] * len(tokens.shape)), tokens.shape)
+
+
+def first_units(op: Operation) -> Units:
+    """Return the first argument, an integer input as one unit."""
+    return as_units(op, op.args[0]) if isinstance(op.args[0], Tokens) else op.first
 
 
 @register_rule(*(f"aten.{name}" for name in KEEPS_ZERO.split()))
@@ -117,7 +129,8 @@ def clamp(op: Operation) -> Value | tuple[Value, ...]:
     keeps &= all(not isinstance(high, (int, float)) or high >= 0 for high in highs)
     if len(op.tensors()) > 1:
         return lifts_zero(op)
-    return op.units(op.first.ids) if keeps else shifted(op, op.first.ids)
+    ids = first_units(op).ids
+    return op.units(ids) if keeps else shifted(op, ids)
 
 
 @register_rule("aten.pow")
@@ -195,8 +208,9 @@ def filled(op: Operation) -> Value:
 
 @register_rule(*(f"aten.{name}" for name in ZEROS.split()))
 def zeros(op: Operation) -> Value:
-    """Zeros, and known to be so."""
-    return Constant(op.shape, lambda: torch.zeros(op.shape))
+    """Zeros, and known to be so; those of the type of an integer input may be an index."""
+    kind = op.argument("dtype") or (torch.long if isinstance(op.args[0], Tokens) else torch.float32)
+    return Constant(op.shape, lambda: torch.zeros(op.shape, dtype=cast(torch.dtype, kind)))
 
 
 @register_rule(*(f"aten.{name}" for name in SHAPES_ONLY.split()))

@@ -12,7 +12,8 @@ from prune_adapters.trace.acting import act, ids_of
 from prune_adapters.trace.ids import compress
 from prune_adapters.trace.meeting import meet
 from prune_adapters.trace.registry import Operation, register_rule
-from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value, Weight
+from prune_adapters.trace.rules.elementwise import is_present
+from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value
 
 __all__ = ["broadcast", "cat", "in_blocks", "lined_up", "pad", "stack"]
 
@@ -96,7 +97,7 @@ def _along_positions(parts: list[Value], dim: int) -> bool:
 
 def _joined(op: Operation, parts: list[Value]) -> Value:
     ids = meet(op.graph, [p.ids for p in parts if isinstance(p, Units)], op.name)
-    constants = [(p, "shift") for p in parts if isinstance(p, (Weight, Constant))]
+    constants = [(p, "shift") for p in parts if is_present(p)]
     return op.units(act(op.graph, ids, constants, op.name) if constants else ids)
 
 

@@ -12,10 +12,19 @@ from prune_adapters.trace.derived import WeightSum
 from prune_adapters.trace.ids import unique_rows
 from prune_adapters.trace.meeting import combine, meet, reduce
 from prune_adapters.trace.registry import Operation, register_rule
-from prune_adapters.trace.values import Constant, Units, Value, Weight
+from prune_adapters.trace.rules.elementwise import as_units
+from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 from prune_adapters.trace.weights import connect
 
-__all__ = ["batched_contraction", "contract", "layer_name", "matrix_chain", "matrix_multiply", "matrix_product"]
+__all__ = [
+    "batched_contraction",
+    "contract",
+    "layer_name",
+    "matrix_chain",
+    "matrix_multiply",
+    "matrix_product",
+    "note_computed",
+]
 
 MOST_PRODUCTS = 4_000_000
 """Pairs of units up to which a product of activations is followed pair by pair."""
@@ -41,15 +50,15 @@ def contract(op: Operation, units: Units, weight: Weight, dims: Sequence[int], n
         The latter where the contraction mixes positions only, and the units go on, or where positions are split.
     """
     others = [d for d in range(units.ids.dim()) if d not in dims]
-    on_positions = all(units.ids.shape[d] == 1 for d in dims) and any(units.ids.shape[d] > 1 for d in others)
-    if on_positions and weight.shape[1] > 1:
-        return _mixed_positions(op, units.ids, weight, name)
     if (
         op.options.positions == "split"
         and dims == [units.ids.dim() - 1]
         and any(units.ids.shape[d] > 1 for d in others)
     ):
         return _split_positions(op, units, weight, name)
+    on_positions = all(units.ids.shape[d] == 1 for d in dims) and any(units.ids.shape[d] > 1 for d in others)
+    if on_positions and weight.shape[1] > 1:
+        return _mixed_positions(op, units.ids, weight, name)
     rows = units.ids.permute(*dims, *others)
     sizes = [units.shape[d] for d in dims]
     slots = reduce(op.graph, rows, range(len(dims), rows.dim()), name + ".slots", keepdim=False) if others else rows
@@ -129,7 +138,7 @@ def matrix_multiply(op: Operation) -> Value:
 
 def _operands(op: Operation) -> tuple[Value, Value, Value | None]:
     """Return both factors as a plain matrix product takes them, and what is added."""
-    operands = op.tensors()
+    operands = [as_units(op, t) if isinstance(t, Tokens) else t for t in op.tensors()]
     if op.packet == "aten.linear":
         left, right = operands[:2]
         if isinstance(right, Weight):
@@ -164,11 +173,7 @@ def _times_constant(op: Operation, left: Value, right: Value) -> torch.Tensor:
     units, dim = (left, -1) if isinstance(left, Units) else (right, -2)
     if not isinstance(units, Units):
         raise op.error("neither factor has units", "pass unknown='mix'")
-    sources = (*left.sources, *right.sources)
-    for source in sources:
-        op.graph.note_role(source, "gate")
-    if sources:
-        op.graph.notes.append(f"{op.name}: its weights are computed from {', '.join(sources)}, which get no edges")
+    note_computed(op, (*left.sources, *right.sources))
     dim = dim if len(units.shape) > 1 else -1
     reduced = reduce(op.graph, units.ids, [dim], op.name)
     reduced = reduced if reduced.dim() <= len(op.shape) else reduced.squeeze(dim)
@@ -185,6 +190,14 @@ def _times_chains(op: Operation, units: Units, weight: WeightSum) -> torch.Tenso
             total = Units(_times_weight(op, total, factor, len(shape)), shape)
         terms.append(total.ids)
     return meet(op.graph, terms, op.name)
+
+
+def note_computed(op: Operation, sources: Sequence[str]) -> None:
+    """Say of the parameters that a matrix or kernel is computed from that they get no edges."""
+    for source in sources:
+        op.graph.note_role(source, "gate")
+    if sources:
+        op.graph.notes.append(f"{op.name}: its weights are computed from {', '.join(sources)}, which get no edges")
 
 
 def _weight_times(op: Operation, weight: Weight | WeightSum, units: Units) -> torch.Tensor:

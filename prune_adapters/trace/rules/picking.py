@@ -14,7 +14,7 @@ from prune_adapters.trace.ids import compress
 from prune_adapters.trace.meeting import meet, reduce
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.rules.elementwise import as_units
-from prune_adapters.trace.rules.embedding import input_units, token_edges
+from prune_adapters.trace.rules.embedding import input_units, picked_rows, token_edges
 from prune_adapters.trace.rules.views import known_arguments
 from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 
@@ -32,12 +32,17 @@ def _picked_by_known(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
 def picked(op: Operation) -> Value:
     """Fixed positions move elements; others choose among all elements along the dimension."""
     value, positions = op.args[0], _positions(op)
+    if not positions and isinstance(value, Units) and _are_unknown(op):
+        return op.units(_kept(op, value))
     if not positions:
         if isinstance(value, Tokens):
             return Tokens(value.name, op.shape)
         return op.units(compress(_picked_by_known(op, op.first.expanded())))
     if isinstance(value, Weight) and op.packet == "aten.index" and _is_lookup(op):
         return token_edges(_as_embedding(op))
+    if isinstance(value, Weight) and op.packet == "aten.index" and op.args[1] == positions:
+        units = as_units(op, positions[0]) if isinstance(positions[0], Tokens) else positions[0]
+        return picked_rows(op, value, units)
     if isinstance(value, Tokens):
         return as_units(op, Tokens(value.name, op.shape))
     if not isinstance(value, Value):
@@ -59,6 +64,11 @@ def chosen_by(op: Operation, ids: torch.Tensor, positions: list[Units | Tokens])
 def _positions(op: Operation) -> list[Units | Tokens]:
     """Return the positions that depend on the input."""
     return [t for argument in op.args[1:] for t in _listed(argument) if isinstance(t, (Units, Tokens))]
+
+
+def _are_unknown(op: Operation) -> bool:
+    """Return whether a fixed position has no known value: a buffer on the meta device, or one that weights decide."""
+    return any(isinstance(t, Constant) and t.value() is None for a in op.args[1:] for t in _listed(a))
 
 
 def _listed(argument: object) -> Iterator[object]:

@@ -10,7 +10,7 @@ from prune_adapters.trace.acting import act
 from prune_adapters.trace.ids import compress
 from prune_adapters.trace.meeting import meet, mix, reduce
 from prune_adapters.trace.registry import Operation, register_rule
-from prune_adapters.trace.rules.elementwise import as_units, meet_terms
+from prune_adapters.trace.rules.elementwise import first_units, meet_terms
 from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value
 
 __all__ = ["area", "difference", "pool", "reduction", "resample", "running", "softmax"]
@@ -80,7 +80,7 @@ def reduction(op: Operation) -> Value | tuple[Value, ...]:
     """The units that differ along the reduced dimensions meet; two tensors meet element by element."""
     if len(op.args) > 1 and isinstance(op.args[1], (Units, Tokens)):
         return meet_terms(op, list(op.args[:2]))
-    units = as_units(op, op.args[0]) if isinstance(op.args[0], Tokens) else op.first
+    units = first_units(op)
     dims = op.numbers("dim") or list(range(units.ids.dim()))
     keepdim = bool(op.shape) and len(op.shape) == units.ids.dim()
     ids = reduce(op.graph, units.ids, dims, op.name, keepdim=keepdim)
@@ -93,7 +93,7 @@ def reduction(op: Operation) -> Value | tuple[Value, ...]:
 @register_rule("aten.cumulative_trapezoid")
 def running(op: Operation) -> Value | tuple[Value, ...]:
     """Each element depends on those before it along the dimension, and on itself."""
-    ids, dim = op.first.ids, op.dim()
+    ids, dim = first_units(op).ids, op.dim()
     if ids.shape[dim] > 1:
         size = ids.shape[dim]
         before = torch.ones(size, size, dtype=torch.bool).tril()[size - op.shape[dim] :]

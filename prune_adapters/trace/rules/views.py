@@ -25,19 +25,24 @@ def moves(*operators: str) -> Callable[[Move], Move]:
 
     def register(move: Move) -> Move:
         def rule(op: Operation) -> Value | tuple[Value, ...]:
-            value = op.args[0]
-            if isinstance(value, Tokens):
-                return tuple(Tokens(value.name, shape) for shape in op.shapes)
-            if not isinstance(value, Units):
-                return _constants(op)
-            moved = move(op, value.expanded())
-            outputs = moved if isinstance(moved, (list, tuple)) else (moved,)
-            return tuple(op.units(compress(ids), shape) for ids, shape in zip(outputs, op.shapes, strict=True))
+            return move_units(op, move)
 
         register_rule(*(f"aten.{name}" for name in operators), move=move)(rule)
         return move
 
     return register
+
+
+def move_units(op: Operation, move: Move) -> tuple[Value, ...]:
+    """Return the outputs of a movement of units."""
+    value = op.args[0]
+    if isinstance(value, Tokens):
+        return tuple(Tokens(value.name, shape) for shape in op.shapes)
+    if not isinstance(value, Units):
+        return _constants(op)
+    moved = move(op, value.expanded())
+    outputs = moved if isinstance(moved, (list, tuple)) else (moved,)
+    return tuple(op.units(compress(ids), shape) for ids, shape in zip(outputs, op.shapes, strict=True))
 
 
 def _constants(op: Operation) -> tuple[Value, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import netgraph as ng
 import prune_adapters as pa
 from oracle import live_masks, random_masks
-from positive import Inputs
+from positive import Inputs, Roles
 
 __all__ = ["check_against_gradients", "compared", "disagreements", "masked"]
 
@@ -39,12 +39,18 @@ def compared(
     question: str,
     *,
     draws: int = 3,
+    roles: Roles | None = None,
 ) -> dict[str, tuple[int, int]]:
-    """Return the disagreements of the gradient oracle and `trim` without, or `drop_dead` with, constants."""
+    """Return the disagreements of the gradient oracle and the graph.
+
+    Questions: ``"trim"`` is asked where constants are 0, ``"drop_dead"`` where they are not. ``"bare"`` asks what
+    `drop_dead` leaves where constants are 0, which is what `trim` leaves as well if no function makes a constant of a
+    zero (a sigmoid or an exponential does).
+    """
     constants = question == "drop_dead"
-    clear = ng.drop_dead if constants else ng.trim
+    clear = ng.trim if question == "trim" else ng.drop_dead
     found = pa.to_masks(clear(masked(graph, masks, constants=constants)))
-    return disagreements(found, live_masks(model, inputs, masks, constants=constants, draws=draws))
+    return disagreements(found, live_masks(model, inputs, masks, constants=constants, draws=draws, roles=roles))
 
 
 def check_against_gradients(
