@@ -572,6 +572,7 @@ def test_a_chain_that_has_left_its_best_graph_keeps_it_over_a_stop():
     schedule.weigh(stages[0], half)
 
     assert whole.best == half.best == graph
+    assert tables.graph_of_table(half.annealing.best_cells) == graph
     assert (whole.steps, whole.accepted) == (half.steps, half.accepted)
 
 
