@@ -189,10 +189,12 @@ def beyond_dense(network: str) -> list[Row]:
 
 def bits_a_weight(network: str) -> list[Row]:
     """Return what a mask of ours takes for each weight, in the model and in a file."""
-    model, _, _ = prepared(network, OURS)
-    masks = pa.remembered_masks(model)
+    model, _, _ = prepared(network, "dense")
+    masks = dict(pa.masks_from_scores(pa.magnitude_scores(model), sparsity=SPARSITY))
     weights = sum(mask.numel() for mask in masks.values())
-    held = sum(mask.numel() * mask.element_size() for mask in masks.values())
+    before = tensor_bytes()
+    pa.apply_masks(model, masks)
+    held = tensor_bytes() - before
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "masks.safetensors")
         pa.save_masks(path, masks)

@@ -4,6 +4,7 @@ This package knows neither torch nor models; `prune_adapters` turns a PyTorch ne
 back into masks.
 """
 
+from netgraph import flow, generators, spectrum
 from netgraph.connection import Connection, ElementIndex, ParameterInfo, UnitParameter, Wiring
 from netgraph.convert import (
     from_biadjacency,
@@ -17,7 +18,9 @@ from netgraph.convert import (
     to_scipy,
     unit_order,
 )
+from netgraph.degree import DegreeRow, in_degrees, is_biregular, is_regular, layer_degrees, out_degrees
 from netgraph.errors import (
+    ChannelsBelowNodesError,
     GraphFileError,
     GraphStructureError,
     InfeasibleDegreeError,
@@ -60,6 +63,7 @@ from netgraph.reach import (
     trim,
     unit_classes,
 )
+from netgraph.relational import channel_counts, node_of_channel, relational_biadjacency
 from netgraph.repair import Repair, least_repair
 from netgraph.search import (
     Rewired,
@@ -88,8 +92,10 @@ from netgraph.weights import sweep_weights, with_weights
 from netgraph.why import Cut, Explanation, explain
 
 __all__ = [
+    "ChannelsBelowNodesError",
     "Connection",
     "Cut",
+    "DegreeRow",
     "ElementIndex",
     "Estimate",
     "Explanation",
@@ -117,6 +123,7 @@ __all__ = [
     "aspl_gap",
     "aspl_lower_bound",
     "average_shortest_path_length",
+    "channel_counts",
     "co_accessible",
     "compression_ratio",
     "consistent_edges",
@@ -132,17 +139,25 @@ __all__ = [
     "effective_sparsity",
     "estimate_average_shortest_path_length",
     "explain",
+    "flow",
     "from_biadjacency",
     "from_edge_array",
     "from_networkx",
     "from_scipy",
+    "generators",
     "gradient_resistance",
+    "in_degrees",
     "input_output_path_length",
     "input_output_reachable_fraction",
+    "is_biregular",
+    "is_regular",
+    "layer_degrees",
     "layer_sizes",
     "least_repair",
     "load",
+    "node_of_channel",
     "node_order",
+    "out_degrees",
     "parameter_sizes",
     "plot_connection",
     "plot_network",
@@ -150,12 +165,14 @@ __all__ = [
     "plot_unit_classes",
     "plot_weights",
     "reachable_fraction",
+    "relational_biadjacency",
     "resume",
     "rewire",
     "save",
     "shorten",
     "shortest_path_lengths",
     "sparsity",
+    "spectrum",
     "swap_connection_edges",
     "swap_edges",
     "sweep",

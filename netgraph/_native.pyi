@@ -33,6 +33,40 @@ def sweep_values(
     consistent: np.ndarray,
 ) -> int: ...
 def restrict(plan: Plan, bits: np.ndarray, sources: np.ndarray, targets: np.ndarray, out: np.ndarray) -> None: ...
+def fold_taps(bits: np.ndarray, shape: tuple[int, int, int, int], pairs: np.ndarray) -> None: ...
+def sum_along(
+    bits: np.ndarray,
+    shape: tuple[int, int, int, int],
+    values: np.ndarray,
+    power: int,
+    sources: np.ndarray,
+    targets: np.ndarray,
+) -> None: ...
+def sum_against(
+    bits: np.ndarray,
+    shape: tuple[int, int, int, int],
+    values: np.ndarray,
+    power: int,
+    targets: np.ndarray,
+    sources: np.ndarray,
+) -> None: ...
+def weight_shares(
+    bits: np.ndarray,
+    shape: tuple[int, int, int, int],
+    values: np.ndarray,
+    power: int,
+    sources: np.ndarray,
+    targets: np.ndarray,
+    out: np.ndarray,
+) -> None: ...
+def betweenness(
+    starts: np.ndarray,
+    edge_sources: np.ndarray,
+    hops: np.ndarray,
+    sources: np.ndarray,
+    goals: np.ndarray,
+    found: np.ndarray,
+) -> None: ...
 def stream(array: np.ndarray) -> int: ...
 def isa() -> str: ...
 def use_isa(name: str) -> None: ...

@@ -5,12 +5,14 @@
     +-- WeightValueError (ValueError)       a weight is NaN, so "kept" has no answer
     +-- GraphFileError (ValueError)         a file is not a graph that this version can read
     +-- InfeasibleDegreeError (ValueError)  no graph with these degrees exists, or none of the wanted kind
+    +-- ChannelsBelowNodesError (ValueError)  a layer has fewer channels than its relational graph has nodes
     +-- SearchLimitError (RuntimeError)     a random search has used up its tries
 
 Everything else is a plain ``ValueError``, ``TypeError`` or ``KeyError``.
 """
 
 __all__ = [
+    "ChannelsBelowNodesError",
     "GraphFileError",
     "GraphStructureError",
     "InfeasibleDegreeError",
@@ -38,6 +40,10 @@ class GraphFileError(NetGraphError, ValueError):
 
 class InfeasibleDegreeError(NetGraphError, ValueError):
     """No graph with these degrees exists, or none of the wanted kind."""
+
+
+class ChannelsBelowNodesError(NetGraphError, ValueError):
+    """A layer has fewer channels than the relational graph for it has nodes."""
 
 
 class SearchLimitError(NetGraphError, RuntimeError):

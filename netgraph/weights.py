@@ -11,7 +11,7 @@ from netgraph.describe import some_names
 from netgraph.graph import NetGraph
 from netgraph.reach import Sweep, passes
 
-__all__ = ["pack_weights", "sweep_weights", "with_weights", "with_whole"]
+__all__ = ["checked_weights", "pack_weights", "sweep_weights", "with_weights", "with_whole"]
 
 
 def with_weights(graph: NetGraph, weights: Mapping[str, np.ndarray], *, dtype: str | None = None) -> NetGraph:
@@ -75,7 +75,7 @@ def sweep_weights(
     >>> kept.bits.tolist(), found.consistent.tolist()
     ([2], [1])
     """
-    bits, found = passes.sweep_weights(graph, _checked_weights(graph, weights, dtype))
+    bits, found = passes.sweep_weights(graph, checked_weights(graph, weights, dtype))
     return graph.with_bits(bits), Sweep(*found)
 
 
@@ -150,7 +150,20 @@ def _single(rows: int, width: int) -> NetGraph:
     )
 
 
-def _checked_weights(graph: NetGraph, weights: Mapping[str, np.ndarray], dtype: str | None) -> dict[str, np.ndarray]:
+def checked_weights(
+    graph: NetGraph, weights: Mapping[str, np.ndarray], dtype: str | None = None
+) -> dict[str, np.ndarray]:
+    """Return the weights as arrays, after a check of names, shapes and dtypes; `with_weights` tells the errors.
+
+    Parameters
+    ----------
+    graph, weights, dtype
+        As `with_weights` takes them.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
     if dtype not in (None, "bfloat16"):
         raise ValueError(f"dtype: expected 'bfloat16' or None, got {dtype!r}; other dtypes are those of the arrays")
     return {name: _checked_weight(graph, name, np.asarray(array), dtype) for name, array in weights.items()}

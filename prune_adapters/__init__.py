@@ -5,7 +5,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 """
 
 from netgraph import Explanation, explain
-from prune_adapters.apply import MaskKeeper, apply_masks, keep_masks, remembered_masks, remove_masks
+from prune_adapters.apply import apply_masks, remembered_masks, remove_masks
 from prune_adapters.checkpoint import (
     Checkpoint,
     StoredTensor,
@@ -27,6 +27,7 @@ from prune_adapters.compact import (
     compact_report,
     load_compacted,
     rebuild,
+    remove_channels,
     save_compacted,
 )
 from prune_adapters.counts import MacCount, MacRow, count_macs, count_parameters
@@ -40,9 +41,12 @@ from prune_adapters.errors import (
     RecipeError,
     TraceError,
 )
+from prune_adapters.groups import ChannelGroup, coupled_channels
+from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.prune import consistent_masks, prune
+from prune_adapters.regular import correct_fan_in, regular_masks
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
@@ -53,6 +57,7 @@ from prune_adapters.trace import Operation, known_operators, register_rule, to_g
 from prune_adapters.train import accuracy, train
 
 __all__ = [
+    "ChannelGroup",
     "Checkpoint",
     "CheckpointError",
     "CollapseReport",
@@ -93,8 +98,10 @@ __all__ = [
     "compact_recipe",
     "compact_report",
     "consistent_masks",
+    "correct_fan_in",
     "count_macs",
     "count_parameters",
+    "coupled_channels",
     "explain",
     "from_torch_prune",
     "inspect_checkpoint",
@@ -110,7 +117,9 @@ __all__ = [
     "random_scores",
     "rebuild",
     "register_rule",
+    "regular_masks",
     "remembered_masks",
+    "remove_channels",
     "remove_masks",
     "remove_soft_masks",
     "report",

@@ -18,8 +18,9 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from prune_adapters.apply import apply_masks, keep_masks, remembered_masks
+from prune_adapters.apply import apply_masks, remembered_masks
 from prune_adapters.errors import CheckpointError
+from prune_adapters.keep import keep_masks
 
 __all__ = ["accuracy", "train"]
 

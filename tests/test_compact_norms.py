@@ -117,6 +117,40 @@ def test_other_norms_keep_what_they_normalise(norm):
     assert small[0].out_channels == (4 if len(norm.normalized_shape) == 2 else 3)
 
 
+class Attending(nn.Module):
+    """A stream without a position table; attention divides its width by the number of heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry, self.norm, self.qkv, self.out = nn.Linear(3, 8), nn.LayerNorm(8), nn.Linear(8, 24), nn.Linear(8, 8)
+        self.hidden, self.back, self.head = nn.Linear(8, 6), nn.Linear(6, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.entry(x)
+        batch, tokens, dim = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(batch, tokens, 3, 2, dim // 2).permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, dim)
+        x = x + self.out(mixed)
+        return self.head(x + self.back(torch.relu(self.hidden(x))))
+
+
+def test_a_stream_whose_width_is_computed_with_stays_and_the_rest_goes():
+    model = Attending().double()
+    masks = whole_masks(model)
+    for name in ("entry.weight", "out.weight", "back.weight"):
+        masks[name][6:] = False
+    for name in ("qkv.weight", "hidden.weight", "head.weight"):
+        masks[name][:, 6:] = False
+    masks["back.weight"][:, 4:] = False
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    small = compacted(model, masks, x)
+    reasons = {kept.layer: kept.reason for kept in pa.compact_report(small).kept}
+
+    assert (small.entry.out_features, small.hidden.out_features) == (8, 4)
+    assert "does not run: test_compact_norms.py" in reasons["entry"]
+    assert error(masked(model, masks), small, x) < 1e-12
+
+
 NETS = {
     "first": (lambda: NormedStream(), 12, (5, 6)),
     "after": (lambda: NormedStream(first=False), 12, (5, 6)),

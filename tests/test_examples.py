@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 from netgraph import native
+from prune_adapters.ops import library
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(path for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
 
 
+MISSING = ("ignore:netgraph runs on numpy alone", "ignore:prune_adapters runs on torch alone")
 COLUMNS = {"case", "ours", "unit", "peer", "peer_value", "ratio", "target", "met", "better"}
 
 
 def run(path: Path, folder: Path, *options: str) -> None:
-    environment = os.environ | {"PYTHONWARNINGS": "error,ignore:netgraph runs on numpy alone"}
+    environment = os.environ | {"PYTHONWARNINGS": f"error,{','.join(MISSING)}"}
     command = [sys.executable, path, "--quick", *options]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
@@ -28,7 +30,7 @@ def run(path: Path, folder: Path, *options: str) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(path: Path, tmp_path: Path) -> None:
-    if path.stem == "bench_reach" and native.kernels is None:
+    if (path.stem == "bench_reach" and native.kernels is None) or (path.stem == "bench_ops" and library is None):
         pytest.skip("measures the compiled kernels, and they are missing")
     if not path.stem.startswith("bench_"):
         run(path, tmp_path)

@@ -181,6 +181,22 @@ def test_a_raw_parameter_pins_what_it_scales():
     assert reason(found, "branch") == "mul meets a tensor of fixed size"
 
 
+def test_constants_after_a_norm_are_uniform_where_its_whole_group_is():
+    model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 1))
+    tape = capture(model.eval(), IMAGE)
+    kept = {
+        "0": np.zeros((1, 4, 2), dtype=bool),
+        "1": np.diag([True, False, False, False])[None],
+        "2": np.ones((2, 2, 2), bool),
+        "3": np.ones((1, 2, 4), bool),
+    }
+    facts = {path: facts_with(pairs, 1) for path, pairs in kept.items()}
+    found = coupled_slots(tape, rebuildable(tape, model), facts)
+
+    assert layer(found, "2").uniform.tolist() == [False, True, True, True]
+    assert layer(found, "3").uniform.tolist() == [False, False, True, True]
+
+
 def test_shared_and_tied_layers_are_not_rebuilt():
     shared, tied = SharedModule(), TiedEmbedding()
 

@@ -241,6 +241,70 @@ def test_a_rule_of_ones_own_teaches_a_new_operator(monkeypatch):
     assert dict(graph.layers) == {"x": 2, "linear": 2}
 
 
+def test_the_skeleton_in_the_error_runs_as_it_is(monkeypatch):
+    monkeypatch.setattr(registry, "_RULES", dict(registry._RULES))
+    with pytest.raises(pa.TraceError) as error:
+        pa.to_graph(Doubling(), torch.zeros(1, 2))
+    exec(str(error.value).split("To start from:")[1], {})
+
+    assert dict(pa.to_graph(Doubling(), torch.zeros(1, 2)).layers) == {"x": 2, "linear": 2}
+
+
+def test_a_rule_that_refuses_gives_way_to_mixing():
+    class Selected(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).as_strided((2, 2), (1, 2))
+
+    graph = pa.to_graph(Selected(2, 2), torch.zeros(2, 2), unknown="mix")
+
+    assert ng.co_accessible(graph).all()
+    assert any("unknown='mix'" in note for note in graph.notes)
+
+
+@pytest.mark.parametrize(
+    ("factor", "dead"),
+    [
+        (lambda x: torch.tensor([1.0, 0.0]), [1]),
+        (lambda x: torch.zeros(2), [0, 1]),
+        (lambda x: x.new_zeros(2), [0, 1]),
+        (lambda x: torch.bernoulli(torch.full((2,), 1e-9)), []),
+        (lambda x: torch.empty(2), []),
+    ],
+    ids=["mask", "zeros", "zeros_like_it", "random", "unwritten"],
+)
+def test_a_fixed_factor_of_zero_closes_its_unit_and_a_random_one_does_not(factor, dead):
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.out = nn.Linear(3, 2, bias=False), nn.Linear(2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.first(x) * factor(x))
+
+    graph = pa.to_graph(Scaled(), torch.zeros(1, 3))
+    found = pa.to_masks(ng.drop_dead(graph))["first.weight"]
+
+    assert [row for row in range(2) if not found[row].any()] == dead
+
+
+def test_a_buffer_counts_as_present_whatever_its_value():
+    class Stored(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 2, bias=False)
+            self.register_buffer("scale", torch.tensor([1.0, 0.0]))
+            self.register_buffer("table", torch.zeros(4, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * self.scale.float() + self.table[:1]
+
+    nothing = {"weight": torch.zeros(2, 3, dtype=torch.bool)}
+    graph = pa.to_graph(Stored(), torch.zeros(1, 3))
+    empty = pa.to_graph(Stored(), torch.zeros(1, 3), masks=nothing)
+
+    assert ng.co_accessible(graph)[3:5].all()
+    assert ng.unit_classes(empty)[-2:].tolist() == [1, 1]
+
+
 def test_a_second_rule_for_an_operator_is_refused():
     with pytest.raises(ValueError, match=r"rule for 'aten.relu': registered already"):
         pa.register_rule("aten.relu")(lambda op: op.first)

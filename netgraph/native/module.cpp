@@ -7,6 +7,7 @@
 #include <string>
 
 #include "counters.hpp"
+#include "flow_module.hpp"
 #include "search_module.hpp"
 #include "sweep.hpp"
 
@@ -161,6 +162,7 @@ NB_MODULE(_native, module) {
                "Pack the values into bits on the way; return -1 or the first connection with a NaN.");
     module.def("restrict", &restrict_elements, "plan"_a, "bits"_a, "sources"_a, "targets"_a, "out"_a.noconvert(),
                "Write the bits whose source and target unit are flagged.");
+    define_flow(module);
     module.def("stream", &stream, "array"_a, "Return the OR of all bytes of an array: one streaming read of it.");
     define_search(module);
     module.def("isa", [] { return kernels().name; }, "Return the name of the instruction set in use.");

@@ -15,9 +15,9 @@ from prune_adapters.checkpoint.progress import told
 from prune_adapters.masks import bare_module
 from prune_adapters.report import Report, report
 from prune_adapters.trace.example import ExampleInputs, check_inputs, split_inputs
-from prune_adapters.trace.registry import Options
+from prune_adapters.trace.options import Options, checked_options
 from prune_adapters.trace.tape import Tape
-from prune_adapters.trace.tracer import capture, checked_options, structure_of_tape
+from prune_adapters.trace.tracer import capture, structure_of_tape
 
 __all__ = ["checkpoint_graph", "inspect_checkpoint"]
 

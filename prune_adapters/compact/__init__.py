@@ -4,10 +4,12 @@ from prune_adapters.compact.attached import compact_recipe, rebuild
 from prune_adapters.compact.border import ConstantConv1d, ConstantConv2d, ConstantConv3d
 from prune_adapters.compact.compact import compact, compact_report
 from prune_adapters.compact.counted import CountedGroupNorm, CountedLayerNorm, CountedRMSNorm
+from prune_adapters.compact.heads import FewerHeads
 from prune_adapters.compact.optimizer import carry_masks, carry_optimizer
 from prune_adapters.compact.recipe import Recipe, Removal
 from prune_adapters.compact.recipe_store import load_compacted, save_compacted
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
+from prune_adapters.compact.remove import remove_channels
 
 __all__ = [
     "CompactReport",
@@ -17,6 +19,7 @@ __all__ = [
     "CountedGroupNorm",
     "CountedLayerNorm",
     "CountedRMSNorm",
+    "FewerHeads",
     "KeptChannels",
     "LayerChange",
     "Recipe",
@@ -28,5 +31,6 @@ __all__ = [
     "compact_report",
     "load_compacted",
     "rebuild",
+    "remove_channels",
     "save_compacted",
 ]

@@ -130,7 +130,12 @@ def attached(module: nn.Module) -> Recipe | None:
     return recipe
 
 
-def taken_down(before: nn.Module, after: nn.Module, kept: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Recipe:
+def taken_down(
+    before: nn.Module,
+    after: nn.Module,
+    kept: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    held: Mapping[str, tuple[int, np.ndarray]],
+) -> Recipe:
     """Return the recipe of what was done to the layers of a model.
 
     Parameters
@@ -139,6 +144,8 @@ def taken_down(before: nn.Module, after: nn.Module, kept: Mapping[str, tuple[np.
         The model and its smaller copy.
     kept : mapping of str to pair of ndarray of bool
         By module path: which input and output channels stayed.
+    held : mapping of str to (int, ndarray of bool)
+        By name of a parameter that a forward uses by itself: a dimension, and which entries along it stayed.
 
     Returns
     -------
@@ -146,6 +153,9 @@ def taken_down(before: nn.Module, after: nn.Module, kept: Mapping[str, tuple[np.
         Against the dense model, if `before` was a compacted one itself.
     """
     removals = [_removal(path, before, after, *channels) for path, channels in kept.items()]
+    for name, (dim, entries) in held.items():
+        gone = tuple(np.flatnonzero(~entries).tolist())
+        removals.append(Removal(name, f"Parameter {dim}", (len(entries), len(entries)), gone, gone))
     recipe = Recipe(tuple(r for r in removals if r.inputs or r.outputs or r.becomes or r.added))
     earlier = attached(before)
     return recipe if earlier is None else joined(earlier, recipe)

@@ -2,33 +2,32 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 import netgraph as ng
 from prune_adapters.apply import remove_masks
 from prune_adapters.compact.attached import attach, taken_down
-from prune_adapters.compact.constants import measured_constants, run
+from prune_adapters.compact.constants import measured_constants
 from prune_adapters.compact.decide import Decision, decide
 from prune_adapters.compact.facts import facts_of, facts_of_norms, idle_outputs, norm_inputs
-from prune_adapters.compact.rebuild import shrink
+from prune_adapters.compact.heads import dead_heads
+from prune_adapters.compact.rebuild import shrink, shrink_parameter
 from prune_adapters.compact.record import CompactReport, KeptChannels, LayerChange
-from prune_adapters.compact.same import check_same_calls
+from prune_adapters.compact.same import check_same_calls, check_same_outputs
 from prune_adapters.errors import CompactError
-from prune_adapters.groups import Facts, LayerSlots, coupled_slots, rebuildable
+from prune_adapters.groups import COUNTED, LayerSlots, coupled_slots, raw_parameters, rebuildable
 from prune_adapters.masks import bare_module, check_masks, to_masks
 from prune_adapters.trace.example import ExampleInputs, split_inputs
-from prune_adapters.trace.follow import failing_line
-from prune_adapters.trace.registry import Options
+from prune_adapters.trace.options import Options
 from prune_adapters.trace.tape import Tape
 from prune_adapters.trace.tracer import capture, graph_and_units, in_eval_mode
 
-__all__ = ["compact", "compact_report"]
+__all__ = ["compact", "compact_report", "smaller"]
 
 _reports: WeakKeyDictionary[nn.Module, CompactReport] = WeakKeyDictionary()
 
@@ -77,8 +76,9 @@ def compact(
     -----
     Only modules of torch's types Linear, Conv, ConvTranspose, BatchNorm, InstanceNorm, LayerNorm, RMSNorm, GroupNorm,
     PReLU and Embedding become smaller, if they run once on parameters of their own. A live channel stays in the
-    statistics of a layer or group norm even if nobody reads it, and attention heads stay. In train mode batch norm
-    would not treat folded constants as before, so train on from the result and do not compare step by step.
+    statistics of a layer or group norm even if nobody reads it. Of ``nn.MultiheadAttention`` whole heads go, of
+    attention written out in a forward nothing does. In train mode batch norm would not treat folded constants as
+    before, so train on from the result and do not compare step by step.
 
     Examples
     --------
@@ -95,7 +95,23 @@ def compact(
     (Linear(in_features=2, out_features=1, bias=True), 1.0, 5.0, 5.0)
     """
     bare = bare_module(model)
-    masks = check_masks(bare, to_masks(graph))
+    return smaller(bare, check_masks(bare, to_masks(graph)), example_inputs, unknown)[0]
+
+
+def smaller(
+    bare: nn.Module, masks: Mapping[str, torch.Tensor], example_inputs: ExampleInputs, unknown: str | None = None
+) -> tuple[nn.Module, Decision]:
+    """Return the smaller model that computes what a bare one does under masks, and what was decided.
+
+    Parameters
+    ----------
+    bare : Module
+        Not changed.
+    masks : mapping of str to Tensor of bool
+        Those of biases and norms count too; parameters without a mask are kept whole.
+    example_inputs, unknown
+        As in `compact`.
+    """
     masked = remove_masks(copy.deepcopy(bare))
     args, kwargs = split_inputs(example_inputs)
     tape = _captured(masked, example_inputs)
@@ -104,19 +120,57 @@ def compact(
     # Without the weights into dead units, which change no output, more channels are read by none.
     whole, units = graph_and_units(tape, masked, masks, {}, Options(unknown=unknown), [*norms.values()])
     sound = ng.drop_dead(whole)
-    _zero_removed(masked, masks | to_masks(sound))
-    result = copy.deepcopy(masked)
+    _zero_removed(masked, {**masks, **to_masks(sound)})
+    subject = _Subject(masked, tape, modules, args, kwargs, sound, dict(zip(norms, units, strict=True)))
+    try:
+        result, decision = _attempt(subject, example_inputs)
+    except CompactError as error:
+        result, decision = _cautious_attempt(subject, example_inputs, error)
+    attach(result, taken_down(masked, result, decision.kept_channels(), decision.kept_entries()))
+    _reports[result] = _report(bare, result, decision, idle_outputs(sound))
+    return result, decision
+
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """A model with its removed weights 0, what it calls, and what its graph says."""
+
+    masked: nn.Module
+    tape: Tape
+    modules: Mapping[str, nn.Module]
+    args: tuple
+    kwargs: dict
+    graph: ng.NetGraph
+    norm_units: Mapping[str, np.ndarray | None]
+
+
+def _attempt(subject: _Subject, example_inputs: ExampleInputs, obstacle: str = "") -> tuple[nn.Module, Decision]:
+    """Return a smaller model that has passed every check, and what was decided.
+
+    With an obstacle, in words, whatever meets a norm with statistics over channels or a raw parameter stays.
+    """
+    masked, result = subject.masked, copy.deepcopy(subject.masked)
     with in_eval_mode(masked), in_eval_mode(result):
-        facts = facts_of(sound, modules) | facts_of_norms(sound, modules, dict(zip(norms, units, strict=True)))
-        decision = _decided(masked, modules, facts, tape, (args, kwargs), result)
-        _check_outputs(masked, result, args, kwargs)
-        if decision.gone.any():
-            check_same_calls(tape, capture(result, example_inputs), decision)
-    left = {layer.path: (layer.inputs, layer.outputs) for layer in decision.recorder.layers}
-    kept = {path: (~decision.gone[inputs], ~decision.gone[outputs]) for path, (inputs, outputs) in left.items()}
-    attach(result, taken_down(masked, result, kept))
-    _reports[result] = _report(bare, result, decision, facts, idle_outputs(sound))
-    return result
+        decision = _decided(subject, obstacle)
+        decision.heads.update(dead_heads(subject.tape, masked, to_masks(subject.graph)))
+        _take_out(result, decision)
+        check_same_outputs(masked, result, subject.args, subject.kwargs)
+        if decision.anything:
+            check_same_calls(subject.tape, capture(result, example_inputs), decision)
+    return result, decision
+
+
+def _cautious_attempt(
+    subject: _Subject, example_inputs: ExampleInputs, error: CompactError
+) -> tuple[nn.Module, Decision]:
+    """Try again without the residual streams, the width of which hand-written attention computes with.
+
+    Where that does not help the first error is what a user should see.
+    """
+    try:
+        return _attempt(subject, example_inputs, str(error))
+    except CompactError:
+        raise error from error.__cause__
 
 
 def compact_report(module: nn.Module) -> CompactReport:
@@ -168,73 +222,52 @@ def _captured(model: nn.Module, example_inputs: ExampleInputs) -> Tape:
     return tape
 
 
-def _decided(
-    masked: nn.Module,
-    modules: Mapping[str, nn.Module],
-    facts: dict[str, Facts],
-    tape: Tape,
-    inputs: tuple[tuple, dict],
-    result: nn.Module,
-) -> Decision:
-    """Decide what goes, and take it out of `result`; the constants that are found are added to the facts."""
-    values = measured_constants(masked, *inputs, {path: known.classes == 1 for path, known in facts.items()})
+def _decided(subject: _Subject, obstacle: str) -> Decision:
+    """Return what goes: the largest removal that keeps the function."""
+    modules, tape = subject.modules, subject.tape
+    facts = facts_of(subject.graph, modules) | facts_of_norms(subject.graph, modules, subject.norm_units)
+    wanted = {path: known.classes == 1 for path, known in facts.items()}
+    values = measured_constants(subject.masked, subject.args, subject.kwargs, wanted)
     facts.update({path: replace(facts[path], values=found) for path, found in values.items()})
-    decision = decide(coupled_slots(tape, modules, facts), facts, modules)
-    for layer in decision.recorder.layers:
-        kept_in, kept_out = ~decision.gone[layer.inputs], ~decision.gone[layer.outputs]
-        smaller = result.get_submodule(layer.path)
-        shrink(smaller, kept_in, kept_out, values.get(layer.path))
-        if smaller._parameters.get("weight") is None:
-            smaller.to(next(masked.parameters()).device)
+    recorder = coupled_slots(tape, modules, facts, raw_parameters(tape, subject.masked))
+    if obstacle:
+        counted = [layer.inputs for layer in recorder.layers if isinstance(modules[layer.path], COUNTED)]
+        for slots in (*counted, *(held.numbers for held in recorder.raw.met.values())):
+            recorder.coupling.pin(slots, obstacle)
+    decision = decide(recorder, facts, modules)
+    decision.constants.update(values)
     return decision
 
 
-def _check_outputs(masked: nn.Module, result: nn.Module, args: tuple, kwargs: dict) -> None:
-    """Raise `CompactError` where the smaller model does not run, or gives something else."""
-    expected = [t for t in tree_leaves(run(masked, args, kwargs)) if isinstance(t, torch.Tensor)]
-    try:
-        found = [t for t in tree_leaves(run(result, args, kwargs)) if isinstance(t, torch.Tensor)]
-    except Exception as error:
-        raise CompactError(
-            f"the smaller model does not run: {failing_line(error)} ({str(error).strip().splitlines()[0]}); "
-            "take the size from the tensor, as in x.flatten(1) or x.shape[1], instead of writing it down"
-        ) from error
-    for number, (new, old) in enumerate(zip(found, expected, strict=True)):
-        if new.shape != old.shape or not _close(new, old):
-            raise CompactError(
-                f"output {number} of the smaller model differs: a forward computes with the number of channels "
-                "(a mean written as sum / n, a scale of 1 / sqrt(n)); give it the original number"
-            )
+def _take_out(result: nn.Module, decision: Decision) -> None:
+    """Make the layers and parameters of `result` smaller."""
+    device = next(result.parameters()).device
+    for path, (inputs, outputs) in decision.kept_channels().items():
+        module = result.get_submodule(path)
+        shrink(module, inputs, outputs, decision.constants.get(path))
+        if isinstance(module, COUNTED) and module._parameters.get("weight") is None:
+            module.to(device)
+    for name, (dim, entries) in decision.kept_entries().items():
+        shrink_parameter(result, name, dim, entries)
 
 
-def _close(new: torch.Tensor, old: torch.Tensor) -> bool:
-    if not old.is_floating_point():
-        return torch.equal(new, old)
-    scale = float(old.abs().nan_to_num().max()) if old.numel() else 0.0
-    bound = torch.finfo(old.dtype).eps ** 0.5
-    return torch.allclose(new, old, rtol=bound, atol=bound * scale, equal_nan=True)
-
-
-def _report(
-    model: nn.Module, result: nn.Module, decision: Decision, facts: Mapping[str, Facts], idle: Mapping[str, np.ndarray]
-) -> CompactReport:
+def _report(model: nn.Module, result: nn.Module, decision: Decision, idle: Mapping[str, np.ndarray]) -> CompactReport:
     layers = {layer.path: layer for layer in decision.recorder.layers}
-    changes = [
-        LayerChange(path, _sizes(decision, layer.inputs), _sizes(decision, layer.outputs))
-        for path, layer in layers.items()
-        if decision.gone[layer.inputs].any() or decision.gone[layer.outputs].any()
-    ]
+    left = decision.kept_channels() | {name: (kept, kept) for name, (_, kept) in decision.kept_entries().items()}
+    changes = [LayerChange(p, _sizes(i), _sizes(o)) for p, (i, o) in left.items() if not (i.all() and o.all())]
     counts = tuple(sum(p.numel() for p in m.parameters()) for m in (model, result))
     kept = []
     for name, could_go in idle.items():
         path = name.rpartition(".")[0]
-        layer = layers.get(path) if path in facts else None
+        layer = layers.get(path)
+        if path in decision.heads or path.removesuffix(".out_proj") in decision.heads:
+            continue
         kept += _kept(path, layer, could_go, decision) if layer else _foreign(name, could_go)
     return CompactReport((counts[0], counts[1]), tuple(changes), tuple(kept))
 
 
-def _sizes(decision: Decision, slots: np.ndarray) -> tuple[int, int]:
-    return len(slots), int((~decision.gone[slots]).sum())
+def _sizes(kept: np.ndarray) -> tuple[int, int]:
+    return len(kept), int(kept.sum())
 
 
 def _foreign(name: str, could_go: np.ndarray) -> list[KeptChannels]:

@@ -142,7 +142,8 @@ def new_parameters(model: nn.Module, small: nn.Module, recipe: Recipe) -> list[N
     -------
     list of NewParameter
     """
-    return [added for removal in recipe.removals for added in _added(model, small, removal.layer)]
+    layers = [removal.layer for removal in recipe.removals if removal.dim is None]
+    return [added for layer in layers for added in _added(model, small, layer)]
 
 
 def _added(model: nn.Module, small: nn.Module, path: str) -> Iterator[NewParameter]:
@@ -157,6 +158,10 @@ def _sources(model: nn.Module, recipe: Recipe) -> dict[str, tuple[torch.Tensor, 
     """Return what stayed of each parameter of a smaller layer, None where the parameter went."""
     found: dict[str, tuple[torch.Tensor, ...] | None] = {}
     for removal in recipe.removals:
+        if removal.dim is not None:
+            whole = [torch.arange(size) for size in model.get_parameter(removal.layer).shape[: removal.dim]]
+            found[removal.layer] = (*whole, torch.from_numpy(removal.kept()[0]).nonzero().flatten())
+            continue
         layer = model.get_submodule(removal.layer)
         indices = source_indices(layer, removal)
         keys = [key for key, parameter in layer._parameters.items() if parameter is not None]

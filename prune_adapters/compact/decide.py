@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import torch
 from torch import nn
 
 from prune_adapters.compact.rebuild import can_fold
-from prune_adapters.groups import COUNTED, Facts, LayerSlots, Movement, Recorder
+from prune_adapters.groups import COUNTED, Facts, LayerSlots, Recorder, moves_alike
 
 __all__ = ["Decision", "decide"]
 
@@ -36,11 +35,38 @@ class Decision:
     gone : ndarray of bool, shape (n_slots,)
     reasons : dict of int to str
         For slots that stand for a class that had to come back.
+    heads : dict of str to (ndarray of bool, int)
+        Attention heads that go and the width of all of them, by module path.
+    constants : dict of str to ndarray of float64
+        Values of the constant inputs of layers, by module path.
     """
 
     recorder: Recorder
     gone: np.ndarray
     reasons: dict[int, str] = field(default_factory=dict)
+    heads: dict[str, tuple[np.ndarray, int]] = field(default_factory=dict)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def anything(self) -> bool:
+        """Whether anything goes at all."""
+        return bool(self.gone.any()) or bool(self.heads)
+
+    def kept_channels(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return which inputs and outputs of each layer stay, by module path: two ndarrays of bool.
+
+        Of an attention layer both are its heads; its output projection, which follows, loses their columns.
+        """
+        kept = {layer.path: (~self.gone[layer.inputs], ~self.gone[layer.outputs]) for layer in self.recorder.layers}
+        for path, (dead, width) in self.heads.items():
+            columns = np.repeat(~dead, width // len(dead))
+            kept |= {path: (~dead, ~dead), f"{path}.out_proj".lstrip("."): (columns, np.ones(width, dtype=bool))}
+        return kept
+
+    def kept_entries(self) -> dict[str, tuple[int, np.ndarray]]:
+        """Return the dimension and the entries that stay along it of parameters used by themselves, by name."""
+        met = self.recorder.raw.met.values()
+        return {h.name: (h.axis, ~self.gone[h.numbers]) for h in met if self.gone[h.numbers].any()}
 
     def bring_back(self, slots: np.ndarray, reason: str) -> bool:
         """Let the classes of `slots` stay after all; return whether there was one that was to go."""
@@ -117,7 +143,7 @@ def _cut(decision: Decision, _: Sequence[LayerSlots]) -> bool:
     """Bring back what is cut or rolled at fixed places that no longer fit."""
     changed = False
     for movement in decision.recorder.movements:
-        if not _moves_alike(movement, decision.gone):
+        if not moves_alike(movement, decision.gone):
             changed |= decision.bring_back(movement.source.numbers, f"{movement.label} cuts at fixed places")
     return changed
 
@@ -129,27 +155,3 @@ def _emptied(decision: Decision, layers: Sequence[LayerSlots]) -> bool:
             if decision.gone[slots].all():
                 return decision.bring_back(slots[:1], LAST.format(path=layer.path))
     return False
-
-
-def _moves_alike(movement: Movement, gone: np.ndarray) -> bool:
-    """Return whether a call with fixed numbers does to the channels that stay what it does to all of them."""
-    source, going = movement.source, gone[movement.source.numbers]
-    if not going.any():
-        return True
-    sizes = [-1 if d == source.dim else 1 for d in range(len(source.shape))]
-    places = torch.from_numpy(np.flatnonzero(~going)).reshape(sizes)
-    shape = [len(places.reshape(-1)) if d == source.dim else size for d, size in enumerate(source.shape)]
-    try:
-        found = movement.move(places.expand(shape))
-    except (RuntimeError, IndexError):
-        return False
-    return len(found) == len(movement.places) and all(
-        _lie_along(ids, dim, along[~going[along]]) for ids, (dim, along) in zip(found, movement.places, strict=True)
-    )
-
-
-def _lie_along(ids: torch.Tensor, dim: int, expected: np.ndarray) -> bool:
-    """Return whether `ids` are the expected ones, at least one, along `dim` and the same along all others."""
-    if not len(expected) or ids.dim() <= dim or ids.shape[dim] != len(expected):
-        return False
-    return bool((ids.movedim(dim, -1) == torch.from_numpy(expected)).all())

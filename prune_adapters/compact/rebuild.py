@@ -6,9 +6,10 @@ from torch import nn
 
 from prune_adapters.compact.border import with_constants
 from prune_adapters.compact.counted import with_count
+from prune_adapters.compact.heads import remove_heads
 from prune_adapters.groups import CHANNELWISE, CONVOLUTIONS, COUNTED, TRANSPOSED, is_zero_padded
 
-__all__ = ["can_fold", "shrink"]
+__all__ = ["can_fold", "shrink", "shrink_parameter"]
 
 STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
@@ -19,13 +20,16 @@ def shrink(layer: nn.Module, inputs: np.ndarray, outputs: np.ndarray, constants:
     Parameters
     ----------
     layer : Module
-        Linear, Embedding, a convolution or a norm.
+        Linear, Embedding, a convolution, a norm, or attention, whose channels are its heads.
     inputs, outputs : ndarray of bool, shape (n_inputs,), (n_outputs,)
         The channels that stay.
     constants : ndarray of float64, shape (n_inputs,), optional
         Values of the input channels that go; 0 or NaN where there is nothing to fold.
     """
     keep_in, keep_out = torch.from_numpy(inputs), torch.from_numpy(outputs)
+    if isinstance(layer, nn.MultiheadAttention):
+        remove_heads(layer, keep_out)
+        return
     if isinstance(layer, CHANNELWISE):
         _shrink_channels(layer, keep_out)
         return
@@ -38,6 +42,25 @@ def shrink(layer: nn.Module, inputs: np.ndarray, outputs: np.ndarray, constants:
     _set(layer, "ones_weight", keep_out)
     _set(layer, "weight", *_weight_slices(layer, keep_in, keep_out))
     _resize(layer, keep_in, keep_out)
+
+
+def shrink_parameter(model: nn.Module, name: str, dim: int, keep: np.ndarray) -> None:
+    """Take entries out of a parameter in place.
+
+    Parameters
+    ----------
+    model : Module
+    name : str
+    dim : int
+    keep : ndarray of bool
+        The entries along `dim` that stay.
+    """
+    path, _, last = name.rpartition(".")
+    owner, everything = model.get_submodule(path), torch.ones(1, dtype=torch.bool)
+    parameter = owner.get_parameter(last)
+    if not keep.all():
+        kept = [everything.expand(size) for size in parameter.shape[:dim]]
+        _set(owner, last, *kept, torch.from_numpy(keep))
 
 
 def can_fold(layer: nn.Module) -> bool:

@@ -27,11 +27,13 @@ class Removal:
     Parameters
     ----------
     layer : str
-        Module path.
+        Module path, or the name of a parameter that a forward uses by itself.
     kind : str
-        Name of the layer's type before, one of torch's such as "Conv2d".
+        Name of the layer's type before, one of torch's such as "Conv2d"; of a parameter "Parameter" and the dimension
+        that became smaller, such as "Parameter 2".
     sizes : tuple of (int, int)
-        Input and output channels before; of a norm both are its channels, of an embedding tokens and dimensions.
+        Input and output channels before; of a norm both are its channels, of an embedding tokens and dimensions, of
+        attention its heads, of a parameter the entries along the dimension.
     inputs, outputs : tuple of int
         The channels that went, numbered as before, ascending. At least one of each is left.
     becomes : str
@@ -73,6 +75,12 @@ class Removal:
     def left(self) -> tuple[int, int]:
         """Input and output channels after."""
         return self.sizes[0] - len(self.inputs), self.sizes[1] - len(self.outputs)
+
+    @property
+    def dim(self) -> int | None:
+        """The dimension that became smaller if `layer` is a parameter, None if it is a module."""
+        word, _, number = self.kind.partition(" ")
+        return int(number) if word == "Parameter" and number.isdecimal() else None
 
     def kept(self) -> tuple[np.ndarray, np.ndarray]:
         """Return which input and which output channels stay: two ndarrays of bool."""

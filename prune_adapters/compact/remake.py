@@ -9,8 +9,8 @@ from torch import nn
 
 from netgraph.describe import some_names
 from prune_adapters.apply import remove_masks
-from prune_adapters.compact import border, counted
-from prune_adapters.compact.rebuild import shrink
+from prune_adapters.compact import border, counted, heads
+from prune_adapters.compact.rebuild import shrink, shrink_parameter
 from prune_adapters.compact.recipe import Recipe, Removal
 from prune_adapters.errors import RecipeError
 from prune_adapters.masks import bare_module
@@ -21,7 +21,7 @@ SIZES = (
     ("in_features", "out_features"),
     ("in_channels", "out_channels"),
     ("num_embeddings", "embedding_dim"),
-    *((name, name) for name in ("num_features", "num_parameters", "num_channels", "normalized_shape")),
+    *((name, name) for name in ("num_features", "num_parameters", "num_channels", "normalized_shape", "num_heads")),
 )
 """Under which attributes torch's layers keep the number of their input and output channels."""
 HOMES = ("torch.", "prune_adapters.")
@@ -43,6 +43,7 @@ def _with_empty_statistics(norm: nn.Module, added: tuple[str, ...]) -> None:
 OWN_TYPES: dict[str, Callable[[nn.Module, tuple[str, ...]], None]] = {
     **{kind.__name__: _with_empty_map for kind in border.KINDS.values()},
     **{kind.__name__: _with_empty_statistics for kind in counted.KINDS.values()},
+    heads.FewerHeads.__name__: lambda layer, added: None,
 }
 """For each of our own types what turns a layer, already smaller, into it in place, with the tensors that were added."""
 
@@ -76,7 +77,10 @@ def remade(model: nn.Module, recipe: Recipe) -> nn.Module:
     check_fits(bare, recipe)
     smaller = remove_masks(copy.deepcopy(bare))
     for removal in recipe.removals:
-        remake(smaller.get_submodule(removal.layer), removal)
+        if removal.dim is None:
+            remake(smaller.get_submodule(removal.layer), removal)
+        else:
+            shrink_parameter(smaller, removal.layer, removal.dim, removal.kept()[0])
     return smaller
 
 
@@ -137,7 +141,9 @@ def check_fits(model: nn.Module, recipe: Recipe) -> None:
     recipe : Recipe
     """
     modules = dict(model.named_modules(remove_duplicate=False))
-    for removal in recipe.removals:
+    for removal in (removal for removal in recipe.removals if removal.dim is not None):
+        _check_parameter(dict(model.named_parameters()).get(removal.layer), removal)
+    for removal in (removal for removal in recipe.removals if removal.dim is None):
         if removal.layer not in modules:
             raise RecipeError(
                 f"recipe: expected a module {removal.layer!r}, the {type(model).__name__} has {some_names(modules)}; "
@@ -145,6 +151,15 @@ def check_fits(model: nn.Module, recipe: Recipe) -> None:
             )
         if wrong := _misfit(modules[removal.layer], removal):
             raise RecipeError(f"recipe for {removal.layer!r}: {wrong}")
+
+
+def _check_parameter(parameter: nn.Parameter | None, removal: Removal) -> None:
+    shape, dim = () if parameter is None else tuple(parameter.shape), removal.dim or 0
+    if shape[dim : dim + 1] != removal.sizes[:1] or removal.inputs != removal.outputs:
+        raise RecipeError(
+            f"recipe for {removal.layer!r}: expected a parameter of {removal.sizes[0]} entries along dimension {dim}, "
+            f"got {'none' if parameter is None else shape}; give the dense model, as it was before"
+        )
 
 
 def _misfit(layer: nn.Module, removal: Removal) -> str:

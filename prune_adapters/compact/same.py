@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 from itertools import groupby, zip_longest
 
 import torch
+from torch import nn
 from torch.utils._pytree import tree_leaves
 
+from prune_adapters.compact.constants import run
 from prune_adapters.compact.decide import Decision
 from prune_adapters.errors import CompactError
-from prune_adapters.groups import Slots
+from prune_adapters.groups import Slots, Whole
 from prune_adapters.groups.rules import ADAPT
+from prune_adapters.trace.follow import failing_line
 from prune_adapters.trace.registry import operator_name
 from prune_adapters.trace.tape import Call, Ref, Tape, refs_in
 
-__all__ = ["check_same_calls"]
+__all__ = ["check_same_calls", "check_same_outputs"]
 
 COPIES = ("clone", "contiguous", "alias", "detach")
 """Calls that a program captured by running makes or not, as strides have it; a reshape has one name or another."""
@@ -82,6 +85,11 @@ class _Comparison:
     def expected(self, ref: Ref) -> tuple[int, ...]:
         """Return the shape of a tensor after the removal."""
         value = self.decision.recorder.values.get(ref.number)
+        if isinstance(value, Whole) and value.source is not None:
+            held = self.decision.recorder.raw.met.get(value.source.name)
+            return (
+                ref.shape if held is None else value.source.shape_without(held.axis, self.decision.gone[held.numbers])
+            )
         if not isinstance(value, Slots):
             return ref.shape
         left = int((~self.decision.gone[value.numbers]).sum())
@@ -89,8 +97,41 @@ class _Comparison:
 
     def adapts(self, part: _Part) -> bool:
         """Return whether the numbers of a call are sizes, which follow what it reads."""
-        values = self.decision.recorder.values
-        return part.name in ADAPT.split() and any(isinstance(values.get(r.number), Slots) for r in part.given)
+        return part.name in ADAPT.split() and any(self.expected(ref) != ref.shape for ref in part.given)
+
+
+def check_same_outputs(masked: nn.Module, result: nn.Module, args: tuple, kwargs: dict) -> None:
+    """Raise `CompactError` where the smaller model does not run, or gives something else.
+
+    Parameters
+    ----------
+    masked, result : Module
+        The model, its removed weights 0, and the smaller one.
+    args, kwargs : tuple, dict
+        Example inputs.
+    """
+    expected = [t for t in tree_leaves(run(masked, args, kwargs)) if isinstance(t, torch.Tensor)]
+    try:
+        found = [t for t in tree_leaves(run(result, args, kwargs)) if isinstance(t, torch.Tensor)]
+    except Exception as error:
+        raise CompactError(
+            f"the smaller model does not run: {failing_line(error)} ({str(error).strip().splitlines()[0]}); "
+            "take the size from the tensor, as in x.flatten(1) or x.shape[1], instead of writing it down"
+        ) from error
+    for number, (new, old) in enumerate(zip(found, expected, strict=True)):
+        if new.shape != old.shape or not _close(new, old):
+            raise CompactError(
+                f"output {number} of the smaller model differs: a forward computes with the number of channels "
+                "(a mean written as sum / n, a scale of 1 / sqrt(n)); give it the original number"
+            )
+
+
+def _close(new: torch.Tensor, old: torch.Tensor) -> bool:
+    if not old.is_floating_point():
+        return torch.equal(new, old)
+    scale = float(old.abs().nan_to_num().max()) if old.numel() else 0.0
+    bound = torch.finfo(old.dtype).eps ** 0.5
+    return torch.allclose(new, old, rtol=bound, atol=bound * scale, equal_nan=True)
 
 
 def check_same_calls(before: Tape, after: Tape, decision: Decision) -> None:
@@ -103,7 +144,7 @@ def check_same_calls(before: Tape, after: Tape, decision: Decision) -> None:
     decision : Decision
         What was removed; its layers may do inside whatever they like.
     """
-    layers = {layer.path for layer in decision.recorder.layers}
+    layers = {layer.path for layer in decision.recorder.layers} | decision.heads.keys()
     comparison = _Comparison(before, after, decision)
     comparison.twin.update(
         {old.number: new.number for old, new in zip(before.inputs.values(), after.inputs.values(), strict=True)}
@@ -124,7 +165,7 @@ def _difference(comparison: _Comparison, old: _Part | None, new: _Part | None) -
         return f"{_words(new)} reads another tensor than in the model"
     if old.numbers != new.numbers and not comparison.adapts(old):
         return f"{_words(new)} has other numbers than in the model (a mean written as sum / n, a scale of 1 / sqrt(n))"
-    if not all(map(comparison.made, old.given, new.given)):
+    if len(old.given) != len(new.given) or not all(map(comparison.made, old.given, new.given)):
         return f"{_words(new)} gives another size than the removal leaves"
     return ""
 
@@ -139,9 +180,10 @@ def _words(part: _Part | None) -> str:
 def _parts(tape: Tape, layers: Container[str]) -> Iterator[_Part]:
     """Yield the calls of a program, those of one layer together."""
     copied: dict[Ref, Ref] = {}
+    readers = _readers(tape)
     for (inside, module), calls in groupby(tape.calls, lambda call: (call.module in layers, call.module)):
         if inside:
-            yield _layer(tape, module, list(calls), copied)
+            yield _layer(tape, module, list(calls), copied, readers)
             continue
         for call in calls:
             read = tuple(copied.get(ref, ref) for ref in refs_in((call.args, call.kwargs)))
@@ -151,10 +193,23 @@ def _parts(tape: Tape, layers: Container[str]) -> Iterator[_Part]:
                 yield _Part(_short(call), module, read, call.outputs, tuple(_numbers(call)), call.line)
 
 
-def _layer(tape: Tape, module: str, calls: list[Call], copied: Mapping[Ref, Ref]) -> _Part:
-    own = {ref.number for call in calls for ref in call.outputs} | tape.parameters.keys() | tape.constants.keys()
+def _layer(
+    tape: Tape, module: str, calls: list[Call], copied: Mapping[Ref, Ref], readers: Mapping[int, set[str | None]]
+) -> _Part:
+    made = [ref for call in calls for ref in call.outputs]
+    own = {ref.number for ref in made} | tape.parameters.keys() | tape.constants.keys()
     used = [ref for call in calls for ref in refs_in((call.args, call.kwargs)) if ref.number not in own]
-    return _Part("", module, tuple(dict.fromkeys(copied.get(r, r) for r in used)), calls[-1].outputs, (), calls[0].line)
+    given = tuple(ref for ref in made if readers.get(ref.number, set()) - {module})
+    return _Part("", module, tuple(dict.fromkeys(copied.get(r, r) for r in used)), given, (), calls[0].line)
+
+
+def _readers(tape: Tape) -> dict[int, set[str | None]]:
+    """Return which modules read each tensor; None stands for the outputs of the model."""
+    readers: dict[int, set[str | None]] = {ref.number: {None} for ref in tape.outputs.values()}
+    for call in tape.calls:
+        for ref in refs_in((call.args, call.kwargs)):
+            readers.setdefault(ref.number, set()).add(call.module)
+    return readers
 
 
 def _short(call: Call) -> str:

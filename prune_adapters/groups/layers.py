@@ -110,9 +110,9 @@ def _inputs(step: Step, dim: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _couple_groups(step: Step, inputs: np.ndarray, outputs: np.ndarray) -> None:
     for i in range(inputs.shape[1]):
-        step.recorder.coupling.join(inputs[:, 0], inputs[:, i])
+        step.recorder.coupling.join(inputs[:, 0], inputs[:, i], f"{step.label} has groups")
     for o in range(outputs.shape[1]):
-        step.recorder.coupling.join(inputs[:, 0], outputs[:, o])
+        step.recorder.coupling.join(inputs[:, 0], outputs[:, o], f"{step.label} has groups")
 
 
 @rule("embedding")

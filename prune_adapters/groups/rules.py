@@ -58,7 +58,7 @@ def rule(names: str) -> Callable[[Callable[[Step], Results]], Callable[[Step], R
 
 
 @rule(f"{KEEPS_ZERO} {LIFTS_ZERO} {SUMS} mul multiply div divide true_divide addcmul addcdiv clamp clip hardtanh")
-@rule("clamp_min clamp_max threshold pow masked_fill")
+@rule("clamp_min clamp_max threshold pow masked_fill where lerp fmod remainder copysign xlogy")
 def elementwise(step: Step) -> Results:
     """Whatever meets at one index is coupled."""
     operands, rank = step.operands(), len(step.shape)
@@ -70,11 +70,14 @@ def elementwise(step: Step) -> Results:
     uniform = first.uniform.copy()
     for value in operands:
         if isinstance(value, Slots):
-            step.recorder.coupling.join(first.numbers, value.numbers)
+            step.recorder.coupling.join(first.numbers, value.numbers, f"{step.label} meets them at one index")
             uniform &= value.uniform
         else:
             sizes = [1] * (rank - len(value.shape)) + list(value.shape)
-            if sizes[dim] > 1:
+            numbers = step.met(value, dim - rank + len(value.shape)) if sizes[dim] > 1 else None
+            if numbers is not None:
+                step.recorder.coupling.join(first.numbers, numbers, f"{step.label} meets them at one index")
+            elif sizes[dim] > 1:
                 step.pin(FIXED)
             uniform &= value.constant and all(size == 1 for d, size in enumerate(sizes) if d != dim)
     return step.results(first.numbers, dim, uniform)
@@ -123,15 +126,19 @@ def joined(step: Step) -> Results:
     if any(part.dim != slots[0].dim or len(part.shape) != len(step.shape) for part in slots):
         return step.refused("joins different dimensions")
     if dim != slots[0].dim:
-        return _along_positions(step) if len(slots) == len(parts) else step.refused(FIXED)
+        return _along_positions(step, parts, slots[0])
     numbers = [_slots_of(step, part, dim) for part in parts]
     uniform = [part.uniform if isinstance(part, Slots) else np.zeros(part.shape[dim], dtype=bool) for part in parts]
     return step.results(np.concatenate(numbers), dim, np.concatenate(uniform))
 
 
-def _along_positions(step: Step) -> Results:
-    value = elementwise(step)[0]
-    return step.uniform_if(value, False) if isinstance(value, Slots) else (value,)
+def _along_positions(step: Step, parts: list[Slots | Whole], first: Slots) -> Results:
+    for part in parts:
+        numbers = part.numbers if isinstance(part, Slots) else step.met(part, first.dim)
+        if numbers is None:
+            return step.refused(FIXED)
+        step.recorder.coupling.join(first.numbers, numbers, f"{step.label} lines up positions")
+    return step.uniform_if(first, False)
 
 
 def _slots_of(step: Step, part: Slots | Whole, dim: int) -> np.ndarray:
@@ -190,7 +197,7 @@ def reduced(step: Step) -> Results:
     return step.results(value.numbers, dim, value.uniform & kept)
 
 
-@rule("softmax _softmax _safe_softmax log_softmax _log_softmax softmin cumsum cumprod normalize")
+@rule("softmax _softmax _safe_softmax log_softmax _log_softmax cumsum cumprod")
 def along(step: Step) -> Results:
     """Along positions every channel goes its own way; along the channels all are needed."""
     value = step.args[0]
@@ -208,5 +215,5 @@ def gated(step: Step) -> Results:
     if value.dim != step.dim():
         return step.uniform_if(value, True)
     half = len(value.numbers) // 2
-    step.recorder.coupling.join(value.numbers[:half], value.numbers[half:])
+    step.recorder.coupling.join(value.numbers[:half], value.numbers[half:], f"{step.label} meets them at one index")
     return step.results(value.numbers[:half], value.dim, value.uniform[:half] & value.uniform[half:])

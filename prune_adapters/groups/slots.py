@@ -6,8 +6,12 @@ whole. A pinned class always stays, and the reason is kept in words.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from prune_adapters.groups.raw import Source
 
 __all__ = ["Coupling", "Slots", "Whole"]
 
@@ -43,10 +47,13 @@ class Whole:
     shape : tuple of int
     constant : bool
         Whether it was made of parameters and constants only.
+    source : Source or None
+        The parameter whose elements it holds, if that is one which a forward uses by itself.
     """
 
     shape: tuple[int, ...]
     constant: bool = False
+    source: "Source | None" = None
 
 
 class Coupling:
@@ -55,6 +62,7 @@ class Coupling:
     def __init__(self) -> None:
         self._parent = np.zeros(0, dtype=np.int64)
         self._reasons: dict[int, str] = {}
+        self._joints: dict[int, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._parent)
@@ -73,12 +81,14 @@ class Coupling:
         self._parent[slots] = found
         return found
 
-    def join(self, first: np.ndarray, second: np.ndarray) -> None:
+    def join(self, first: np.ndarray, second: np.ndarray, why: str = "") -> None:
         """Couple ``first[i]`` with ``second[i]``; a class that is joined to a pinned one is pinned."""
         for a, b in zip(first.tolist(), second.tolist(), strict=True):
             low, high = sorted((self._root(a), self._root(b)))
             if low != high:
                 self._parent[high] = low
+                joints = (*self._joints.get(low, ()), *self._joints.pop(high, ()), why)
+                self._joints[low] = tuple(dict.fromkeys(joint for joint in joints if joint))
                 if high in self._reasons:
                     self._reasons.setdefault(low, self._reasons[high])
 
@@ -90,6 +100,10 @@ class Coupling:
     def reason(self, slot: int) -> str | None:
         """Return why the class of a slot must stay, None if nothing says so."""
         return self._reasons.get(self._root(slot))
+
+    def joints(self, slot: int) -> tuple[str, ...]:
+        """Return what has coupled the class of a slot, in words."""
+        return self._joints.get(self._root(slot), ())
 
     def pinned(self, slots: np.ndarray) -> np.ndarray:
         """Return which of `slots` must stay: ndarray of bool."""

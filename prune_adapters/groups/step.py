@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from prune_adapters.groups.raw import RawParameters
 from prune_adapters.groups.slots import Coupling, Slots, Whole
 from prune_adapters.trace.ids import compress
 from prune_adapters.trace.registry import Operation
@@ -86,6 +87,8 @@ class Recorder:
         By module path.
     values : dict of int to (Slots or Whole)
         Every tensor of the tape, by its number.
+    raw : RawParameters
+        Parameters that a forward uses by itself, once they have met channels.
     """
 
     modules: Mapping[str, nn.Module]
@@ -94,6 +97,7 @@ class Recorder:
     layers: list[LayerSlots] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)
     values: dict[int, Slots | Whole] = field(default_factory=dict)
+    raw: RawParameters = field(default_factory=RawParameters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +134,13 @@ class Step(Operation):
         """Pin all arguments and return results that keep their size."""
         self.pin(reason)
         return tuple(Whole(shape) for shape in self.shapes)
+
+    def met(self, value: Whole, dim: int) -> np.ndarray | None:
+        """Return the slots of a raw parameter that meets channels along `dim` of its tensor; None if it is none."""
+        if value.source is None:
+            return None
+        found = self.recorder.raw.meet(value.source, dim, self.recorder.coupling)
+        return None if found is None else found.numbers
 
     def results(self, numbers: np.ndarray, dim: int, uniform: np.ndarray) -> tuple[Slots | Whole, ...]:
         """Return the first output with these slots; further outputs (indices, statistics) keep their size.

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from netgraph import ParameterInfo
-from prune_adapters.trace.builder import GraphBuilder
+from prune_adapters.trace.builder import GraphBuilder, one_column
 from prune_adapters.trace.ids import compress
 from prune_adapters.trace.meeting import renewed
-from prune_adapters.trace.values import ZERO, Constant, Weight
+from prune_adapters.trace.values import PRESENT, ZERO, Constant, Units, Value, Weight
 
-__all__ = ["act", "held"]
+__all__ = ["act", "held", "ids_of"]
 
 
 def act(
@@ -32,8 +32,7 @@ def act(
         elif role == "shift" and other.buffer:
             _act_buffer(graph, layer, other.buffer, other.shape, which.numpy())
         elif role == "shift":
-            for parameter in other.sources or (None,):
-                graph.shift(layer, parameter, None)
+            _act_constant(graph, layer, other)
         else:
             for source in other.sources:
                 graph.note_role(source, "gate")
@@ -49,7 +48,21 @@ def held(graph: GraphBuilder, weight: Weight, name: str) -> torch.Tensor:
     return compress(ids[torch.from_numpy(which.reshape(numbers.shape))])
 
 
+def ids_of(graph: GraphBuilder, value: Value, name: str) -> torch.Tensor:
+    """Return the ids of any value: a constant is `PRESENT`, or `ZERO` if all of it is known to be 0."""
+    if isinstance(value, Units):
+        return value.ids
+    if isinstance(value, Weight):
+        return held(graph, value, name)
+    for source in value.sources:
+        graph.note_role(source, "constant")
+    is_zero = isinstance(value, Constant) and value.is_zero
+    return torch.full([1] * len(value.shape), ZERO if is_zero else PRESENT)
+
+
 def _matters(graph: GraphBuilder, other: Constant, role: str, ids: torch.Tensor) -> bool:
+    if role == "shift" and other.is_zero:
+        return False
     return role == "shift" and (bool(other.sources) or bool(other.buffer) or not _surely_present(graph, ids))
 
 
@@ -66,9 +79,26 @@ def _surely_present(graph: GraphBuilder, ids: torch.Tensor) -> bool:
 def _act_weight(graph: GraphBuilder, layer: int, numbers: np.ndarray, which: np.ndarray, role: str) -> None:
     starts = np.array([*graph.element_starts.values()])
     owners = np.unique(np.searchsorted(starts, numbers[numbers >= 0], side="right") - 1)
+    present = numbers == PRESENT
+    if role == "gate" and present.any():
+        # A factor that is a constant keeps the gate open, whatever becomes of the others.
+        for owner in owners.tolist():
+            graph.note_role(list(graph.element_starts)[owner], "gate")
+        return
+    if present.any():
+        units, shown = np.broadcast_arrays(which, present)
+        graph.shift(layer, None, one_column(graph.layers[layer].size, np.unique(units[shown])))
     for owner in owners.tolist():
         index = _elements_of_units(numbers, which, owner, starts, graph.layers[layer].size)
         (graph.gate if role == "gate" else graph.shift)(layer, list(graph.element_starts)[owner], index)
+
+
+def _act_constant(graph: GraphBuilder, layer: int, other: Constant) -> None:
+    """Shift by a computed constant, which masks of its parameters take away only if it is zero without them."""
+    for parameter in other.sources if other.vanishes else (None,):
+        graph.shift(layer, parameter, None)
+    for source in other.sources:
+        graph.note_role(source, "constant")
 
 
 def _act_buffer(graph: GraphBuilder, layer: int, buffer: str, shape: tuple[int, ...], which: np.ndarray) -> None:

@@ -4,7 +4,7 @@ Units get ids in order of creation, which is a topological order. `finish` (see 
 values on and returns the `NetGraph`.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from netgraph import Connection, ParameterInfo, UnitParameter, Wiring
 from prune_adapters.trace.values import PRESENT
 from prune_adapters.trace.wires import wire_units
 
-__all__ = ["GraphBuilder", "LayerDraft"]
+__all__ = ["GraphBuilder", "LayerDraft", "one_column"]
 
 ROLES = ("unused", "constant", "gate", "edge")
 
@@ -76,7 +76,12 @@ class GraphBuilder:
             draft.incoming.append(wiring)
         constant = targets[sources == PRESENT]
         if constant.size and not draft.product:
-            self.shift(layer, None, _one_column(draft.size, constant))
+            self.shift(layer, None, one_column(draft.size, constant))
+
+    def feed_back(self, sources: np.ndarray, layer: int) -> None:
+        """Join units `sources`, one for each unit of layer number `layer`, to it by fixed edges that close a cycle."""
+        for _, wiring in wire_units(sources, np.arange(len(sources)), self.starts(), layer):
+            self.layers[layer].incoming.append(replace(wiring, feedback=True))
 
     def shift(self, layer: int, parameter: str | None, index: np.ndarray | None) -> None:
         """Let a constant source act on the units of a layer (after what already acts on them)."""
@@ -98,7 +103,8 @@ class GraphBuilder:
         return {name: ParameterInfo(tuple(shape), self.roles[name]) for name, shape in self.shapes.items()}
 
 
-def _one_column(size: int, units: np.ndarray) -> np.ndarray:
+def one_column(size: int, units: np.ndarray) -> np.ndarray:
+    """Return the index of a source that acts on some of `size` units: 0 for those, -1 for the others."""
     index = np.full((size, 1), -1, dtype=np.int64)
     index[units] = 0
     return index

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from prune_adapters.trace.tape import Ref, Tape, outputs_of
+from prune_adapters.trace.tape import Ref, Tape, named_tensors, outputs_of
 
 __all__ = ["capture_by_export"]
 
@@ -35,16 +35,35 @@ def capture_by_export(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
     Exception
         Whatever torch.export raises where it cannot follow the model.
     """
-    with _quiet():
+    with _quiet(), _only_tensors_out(model) as names:
         program = torch.export.export(model, args, kwargs, strict=False)
     tape = Tape()
     _bind_placeholders(tape, program)
     _record_graph(tape, program.graph_module, program.graph, "")
-    output = program.graph.output_node().args[0]
-    user_outputs = set(program.graph_signature.user_outputs)
-    refs = [tape.of(node) for node in output if isinstance(node, torch.fx.Node) and node.name in user_outputs]
-    tape.outputs = [ref for ref in refs if ref is not None]
+    nodes = {node.name: node for node in program.graph.output_node().all_input_nodes}
+    refs = [tape.of(nodes.get(str(output))) for output in program.graph_signature.user_outputs]
+    tape.outputs = {name: ref for name, ref in zip(names, refs, strict=False) if ref is not None}
     return tape
+
+
+@contextlib.contextmanager
+def _only_tensors_out(model: nn.Module) -> Iterator[list[str]]:
+    """Let the model return the tensors of its outputs only: torch.export refuses caches and other objects in them.
+
+    Yields the names of the outputs, known once the model has run.
+    """
+    names: list[str] = []
+
+    def keep_tensors(_module: nn.Module, _args: tuple, out: object) -> list[torch.Tensor]:
+        found = dict(named_tensors(out))
+        names[:] = found
+        return list(found.values())
+
+    handle = model.register_forward_hook(keep_tensors)
+    try:
+        yield names
+    finally:
+        handle.remove()
 
 
 @contextlib.contextmanager

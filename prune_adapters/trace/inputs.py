@@ -11,7 +11,7 @@ import torch
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.registry import operator_name
 from prune_adapters.trace.tape import Call, Ref, Tape, refs_in
-from prune_adapters.trace.values import Tokens, Units, Value
+from prune_adapters.trace.values import Constant, Tokens, Units, Value
 
 __all__ = ["input_values", "unit_dimensions"]
 
@@ -27,8 +27,11 @@ READS_LAST = frozenset(
         "layer_norm",
         "native_layer_norm",
         "rms_norm",
+        "bilinear",
         "lstm",
         "gru",
+        "rnn_tanh",
+        "rnn_relu",
     ]
 )
 """Operators that read their units from the last dimension."""
@@ -47,12 +50,12 @@ def input_values(tape: Tape, builder: GraphBuilder, unit_dims: Mapping[str, int 
     Raises
     ------
     KeyError
-        A name in `unit_dims` is not an input.
+        A name in `unit_dims` or `fixed` is not an input.
     """
     for name in unit_dims:
         if name not in tape.inputs:
             raise KeyError(f"unit_dims for {name!r}: no such input; the model has {', '.join(map(repr, tape.inputs))}")
-    values: dict[int, Value] = {}
+    values: dict[int, Value] = {ref.number: Constant(ref.shape) for ref in tape.fixed.values()}
     for name, ref in tape.inputs.items():
         if ref.is_integer:
             values[ref.number] = Tokens(name, ref.shape)
@@ -83,7 +86,8 @@ def unit_dimensions(tape: Tape, ref: Ref) -> list[int]:
         weight = next((r for r in list(refs_in(reader.args))[1:2]), None)
         return [rank - (len(weight.shape) - 1)] if weight is not None and len(reached.shape) == rank else [1]
     if name.split(".")[-1] in READS_LAST:
-        return list(range(1, rank)) if len(reached.shape) < rank else [rank - 1]
+        # Running a linear layer on more than two dimensions lines up its positions first: the last dimension stays.
+        return [rank - 1] if reached.shape[-1:] == ref.shape[-1:] else list(range(1, rank))
     return [1]
 
 

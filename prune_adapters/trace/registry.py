@@ -13,7 +13,9 @@ import torch
 from torch._ops import OpOverload
 
 from prune_adapters.errors import TraceError
-from prune_adapters.trace.values import Constant, Units, Value
+from prune_adapters.trace.meeting import reduce, renewed
+from prune_adapters.trace.options import Options
+from prune_adapters.trace.values import ZERO, Constant, Units, Value
 
 if TYPE_CHECKING:
     from prune_adapters.trace.builder import GraphBuilder
@@ -21,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Move",
     "Operation",
-    "Options",
     "Rule",
     "RuleEntry",
     "find_rule",
     "known_operators",
     "operator_name",
     "register_rule",
+    "rule_skeleton",
 ]
 
 Rule = Callable[["Operation"], "Value | tuple[Value, ...]"]
@@ -56,15 +58,6 @@ class RuleEntry:
 AnyRule = TypeVar("AnyRule", bound=Rule)
 
 _RULES: dict[str, RuleEntry] = {}
-
-
-@dataclass(frozen=True)
-class Options:
-    """The modelling choices of one trace (see `to_graph`)."""
-
-    positions: str = "join"
-    norm: str = "mix"
-    unknown: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,15 +152,43 @@ class Operation:
     def units(self, ids: torch.Tensor, shape: Sequence[int] | None = None) -> Units | Constant:
         """Return the output with these ids (of the output's rank), at the output's shape."""
         shape = tuple(self.shape if shape is None else shape)
+        if ids.numel() and bool((ids == ZERO).all()):
+            return Constant(shape, lambda: torch.zeros(shape))
         if ids.numel() and bool((ids < 0).all()):
             return Constant(shape)
         return Units(ids, shape)
+
+    def mixed(self) -> tuple[Units, ...]:
+        """Return outputs that all depend on every unit of every input, and are never zero."""
+        rows = [t.ids.reshape(1, -1) for t in self.tensors() if isinstance(t, Units)]
+        together = reduce(self.graph, torch.cat(rows, dim=1), [1], self.name)
+        unit, layer, _ = renewed(self.graph, together, self.name)
+        self.graph.shift(layer, None, None)
+        for source in (s for t in self.tensors() for s in t.sources):
+            self.graph.note_role(source, "constant")
+        return tuple(Units(unit.reshape([1] * len(shape)), shape) for shape in self.shapes)
 
     def error(self, problem: str, remedy: str) -> TraceError:
         """Return the error that names operator, module path, line and remedy."""
         place = f"in module {self.module!r}" if self.module else "in the model's own forward"
         line = f" ({self.line})" if self.line else ""
         return TraceError(f"operator {self.packet} {place}{line}: {problem}; {remedy}")
+
+
+def rule_skeleton(op: Operation) -> str:
+    """Return the text of a rule for an operator, to be pasted and corrected."""
+    name = op.packet.rpartition(".")[2].strip("_")
+    first = op.args[0] if op.args else None
+    alike = isinstance(first, Units) and op.shapes == (first.shape,)
+    body = "op.units(op.first.ids)" if alike else "op.mixed()"
+    return f"""import prune_adapters as pa
+
+@pa.register_rule({op.packet!r})
+def {name}(op):
+    # op.units(op.first.ids): each element belongs to the unit of the same element of the input, and is 0 where that is.
+    # op.mixed(): every output depends on every input.
+    return {body}
+"""
 
 
 def operator_name(target: Callable) -> str:
@@ -202,12 +223,32 @@ def register_rule(
     ValueError
         An operator has a rule already.
 
+    Notes
+    -----
+    A rule reads ``op.first.ids``: a unit id for each element of the first operand, of its rank, size 1 on dimensions
+    along which the unit does not change. It returns ``op.units(ids)`` with ids of the rank of the output. So an
+    operator that works on each element by itself returns the ids as they are, one that exchanges dimensions does that
+    to the ids, and one in which everything depends on everything returns ``op.mixed()``. Arguments are found by the
+    names in the operator's schema: ``op.value("weight")``, ``op.number("groups")``, ``op.numbers("dim")``.
+
     Examples
     --------
-    >>> from prune_adapters.trace import register_rule
-    >>> @register_rule("mylib.scale_by_two")
-    ... def scale_by_two(op):
-    ...     return op.first
+    >>> import torch, prune_adapters as pa
+    >>> @torch.library.custom_op("mylib::turned", mutates_args=())
+    ... def turned(x: torch.Tensor) -> torch.Tensor:
+    ...     return x.flip(-1).clone()
+    >>> _ = turned.register_fake(torch.empty_like)
+    >>> @pa.register_rule("mylib.turned")
+    ... def turned_rule(op):
+    ...     return op.units(op.first.ids.flip(-1))
+    >>> class Net(torch.nn.Linear):
+    ...     def forward(self, x):
+    ...         return turned(super().forward(x))
+    >>> pa.to_graph(Net(3, 2), torch.zeros(1, 3))
+    NetGraph: 2 layers, 5 units, 6 of 6 weights kept
+      layer   units  weights  kept  from
+      x           3        -     -  input
+      weight      2        6     6  x, output
     """
 
     def register(rule: AnyRule) -> AnyRule:

@@ -7,13 +7,15 @@ import torch
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_map
 
+from prune_adapters.errors import TraceError
+from prune_adapters.trace.acting import ids_of
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.ids import compress
-from prune_adapters.trace.meeting import reduce, renewed
+from prune_adapters.trace.options import Options
 from prune_adapters.trace.parameters import without_units
-from prune_adapters.trace.registry import Operation, Options, find_rule, operator_name
+from prune_adapters.trace.registry import Operation, find_rule, operator_name, rule_skeleton
 from prune_adapters.trace.tape import Call, Ref, Tape, write_back
-from prune_adapters.trace.values import PRESENT, Constant, Tokens, Units, Value, Weight
+from prune_adapters.trace.values import PRESENT, ZERO, Constant, Tokens, Units, Value, Weight
 
 __all__ = ["replay"]
 
@@ -39,12 +41,13 @@ def replay(tape: Tape, builder: GraphBuilder, inputs: dict[int, Value], options:
     for number, name in tape.parameters.items():
         values[number] = Weight.whole(name, builder.shapes[name])
     for number, tensor in tape.constants.items():
+        buffer = tape.buffers.get(number)
         known = None if tensor.is_meta else partial(_itself, tensor)
-        values[number] = Constant(tuple(tensor.shape), known, buffer=tape.buffers.get(number))
+        values[number] = Constant(tuple(tensor.shape), known, buffer=buffer)
     for call in tape.calls:
         results = _run(call, values, builder, options)
         values.update({ref.number: result for ref, result in zip(call.outputs, results, strict=False)})
-    found = [values.get(ref.number) for ref in tape.outputs]
+    found = [values.get(ref.number) for ref in tape.outputs.values()]
     builder.outputs = [value.ids for value in found if isinstance(value, Units)]
     return values
 
@@ -60,7 +63,7 @@ def _run(call: Call, values: dict[int, Value], builder: GraphBuilder, options: O
     args: tuple = tree_map(value_of, call.args)
     kwargs: dict = tree_map(value_of, call.kwargs)
     if call.target is write_back:
-        return (_written_back(call, args),)
+        return (_written_back(args, builder),)
     shapes = tuple(ref.shape for ref in call.outputs)
     op = Operation(
         cast(OpOverload, call.target), args, kwargs, shapes, _layer_name(call), call.module, call.line, builder, options
@@ -70,8 +73,13 @@ def _run(call: Call, values: dict[int, Value], builder: GraphBuilder, options: O
         return without_units(op, tensors)
     entry = find_rule(call.target)
     if entry is None:
-        return _unknown(op, tensors)
-    result = entry.rule(op)
+        return _unknown(op)
+    try:
+        result = entry.rule(op)
+    except TraceError:
+        if options.unknown != "mix":
+            raise
+        return _unknown(op)
     return result if isinstance(result, tuple) else (result,)
 
 
@@ -85,31 +93,39 @@ def _layer_name(call: Call) -> str:
     return f"{call.module}.{short}" if call.module else short
 
 
-def _unknown(op: Operation, tensors: list[Value]) -> tuple[Value, ...]:
+def _unknown(op: Operation) -> tuple[Value, ...]:
     """Refuse an operator without a rule, or let every output depend on every input."""
     if op.options.unknown != "mix":
         raise op.error(
             "no rule says how units pass through it",
-            f"write one with register_rule({op.packet!r}), "
-            "or pass unknown='mix' to let every output depend on every input",
+            f"write one with register_rule({op.packet!r}), or pass unknown='mix' to let every output depend on every "
+            f"input. To start from:\n\n{rule_skeleton(op)}",
         )
-    rows = [t.ids.reshape(1, -1) for t in tensors if isinstance(t, Units)]
-    together = reduce(op.graph, torch.cat(rows, dim=1), [1], op.name)
-    unit, layer, _ = renewed(op.graph, together, op.name)
-    op.graph.shift(layer, None, None)
-    for weight in (t for t in tensors if isinstance(t, Weight) and t.name):
-        op.graph.note_role(weight.name, "constant")
     op.graph.notes.append(f"{op.name}: every output is taken to depend on every input (unknown='mix')")
-    return tuple(op.units(unit.reshape([1] * len(shape)), shape) for shape in op.shapes)
+    return op.mixed()
 
 
-def _written_back(call: Call, args: tuple) -> Value:
+def _written_back(args: tuple, graph: GraphBuilder) -> Value:
     """Return the ids of a tensor after a part of it was assigned to."""
     base, changed, view = args
     shape = tuple(base.shape)
-    ids = base.expanded().clone() if isinstance(base, Units) else torch.full(shape, PRESENT)
+    if isinstance(base, Weight) and not isinstance(changed, Units):
+        return _weight_written(base, changed, view, graph)
+    ids = ids_of(graph, base, "assigned").expand(shape).clone()
     part = view.target(ids, *view.args[1:], **view.kwargs)
-    part.copy_(changed.expanded() if isinstance(changed, Units) else torch.full(changed.shape, PRESENT))
+    part.copy_(ids_of(graph, changed, "assigned").expand(changed.shape))
     if bool((ids < 0).all()):
-        return Constant(shape)
+        return Constant.zeros(shape) if bool((ids == ZERO).all()) else Constant(shape)
     return Units(compress(ids), shape)
+
+
+def _weight_written(base: Weight, changed: Value, view: Call, builder: GraphBuilder) -> Value:
+    """Return a parameter after a part of it was set to a constant, or to elements of a parameter."""
+    sources = tuple(dict.fromkeys((*base.sources, *changed.sources)))
+    numbers = torch.from_numpy(base.numbers(builder.element_starts)).clone()
+    part = view.target(numbers, *view.args[1:], **view.kwargs)
+    if isinstance(changed, Weight):
+        part.copy_(torch.from_numpy(changed.numbers(builder.element_starts)))
+    else:
+        part.fill_(ZERO if isinstance(changed, Constant) and changed.is_zero else PRESENT)
+    return Weight(base.shape, None, index=numbers.numpy(), names=sources)

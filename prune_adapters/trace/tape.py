@@ -5,14 +5,14 @@ while it records: an in-place call gives its tensor a new number, writes it back
 and takes the other views anew.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_map
 
-__all__ = ["Call", "Ref", "Tape", "outputs_of", "refs_in", "write_back"]
+__all__ = ["Call", "Ref", "Tape", "chosen_tensors", "named_tensors", "outputs_of", "refs_in", "write_back"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,11 @@ class Tape:
 
     calls: list[Call] = field(default_factory=list)
     inputs: dict[str, Ref] = field(default_factory=dict)
+    fixed: dict[str, Ref] = field(default_factory=dict)
     parameters: dict[int, str] = field(default_factory=dict)
     constants: dict[int, torch.Tensor] = field(default_factory=dict)
     buffers: dict[int, str] = field(default_factory=dict)
-    outputs: list[Ref] = field(default_factory=list)
+    outputs: dict[str, Ref] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     _count: int = 0
     _current: dict[Hashable, Ref] = field(default_factory=dict)
@@ -139,6 +140,34 @@ def outputs_of(result: object) -> list[torch.Tensor]:
     if not any(isinstance(output, torch.Tensor) for output in outputs):
         return []
     return [output if isinstance(output, torch.Tensor) else torch.empty(()) for output in outputs]
+
+
+def chosen_tensors(tape: Tape, fixed: Sequence[str], outputs: Sequence[str] | None) -> Tape:
+    """Return the tape with some inputs taken to be the same in every call, and with some of its outputs only.
+
+    Raises
+    ------
+    KeyError
+        A name is not an input, or not an output.
+    """
+    for label, names, known in (("fixed_inputs", fixed, tape.inputs), ("outputs", outputs or (), tape.outputs)):
+        for name in names:
+            if name not in known:
+                kind = "output" if label == "outputs" else "input"
+                raise KeyError(f"{label}: no {kind} {name!r}; the model has {', '.join(map(repr, known))}")
+    inputs = {name: ref for name, ref in tape.inputs.items() if name not in fixed}
+    wanted = {name: tape.outputs[name] for name in (tape.outputs if outputs is None else outputs)}
+    return replace(tape, inputs=inputs, fixed={name: tape.inputs[name] for name in fixed}, outputs=wanted)
+
+
+def named_tensors(result: object, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors that a model returns in nested tuples, lists and dicts, by their place: ``hidden.1``."""
+    if isinstance(result, torch.Tensor):
+        yield name or "output", result
+    elif isinstance(result, (Mapping, tuple, list)):
+        places = result.items() if isinstance(result, Mapping) else enumerate(result)
+        for place, part in places:
+            yield from named_tensors(part, f"{name}.{place}" if name else str(place))
 
 
 def refs_in(structure: object) -> Iterator[Ref]:

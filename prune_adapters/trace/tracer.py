@@ -17,14 +17,13 @@ from prune_adapters.trace.finish import final_units, finish
 from prune_adapters.trace.follow import capture_by_running, failing_line, is_data_dependent
 from prune_adapters.trace.inputs import input_values
 from prune_adapters.trace.kept import with_kept
-from prune_adapters.trace.registry import Options
+from prune_adapters.trace.options import Options, checked_options
 from prune_adapters.trace.replay import replay
-from prune_adapters.trace.tape import Ref, Tape, refs_in
+from prune_adapters.trace.tape import Ref, Tape, chosen_tensors, refs_in
 from prune_adapters.trace.values import Units
 
 __all__ = [
     "capture",
-    "checked_options",
     "graph_and_units",
     "graph_of_tape",
     "in_eval_mode",
@@ -39,6 +38,8 @@ def to_graph(
     masks: Mapping[str, torch.Tensor] | None = None,
     *,
     unit_dims: Mapping[str, int | Sequence[int]] | None = None,
+    fixed_inputs: Sequence[str] = (),
+    outputs: Sequence[str] | None = None,
     positions: str = "join",
     norm: str = "mix",
     unknown: str | None = None,
@@ -63,6 +64,12 @@ def to_graph(
     unit_dims : mapping of str to int or sequence of int, optional
         Dimension(s) of an input that carry units. Default: channels for a convolution; the last dimension for a linear
         layer, or every pixel if the input is flattened first.
+    fixed_inputs : sequence of str
+        Names of inputs that are the same in every call, an attention mask, say: they count as constants.
+    outputs : sequence of str, optional
+        Names of the outputs that count: keys of a dict, positions in a tuple, joined by dots ("0", "hidden.1"; a single
+        tensor is "output"). Default: every tensor in the tuples, lists and dicts that the model returns. Caches and
+        other objects never count.
     positions : {"join", "split"}
         What happens where units meet along positions (class token, rolled windows): joined channel by channel, or kept
         apart at the price of more units.
@@ -87,6 +94,8 @@ def to_graph(
         A mask has an unknown name, a wrong shape or a wrong dtype.
     WeightValueError
         A weight is NaN.
+    KeyError
+        A name in `unit_dims` or `fixed_inputs` is not an input, or one in `outputs` not an output.
     ValueError
         An example input is on another device or of another floating type than the model, or has a size of 0.
 
@@ -105,7 +114,8 @@ def to_graph(
     bare = bare_module(model)
     check_inputs(bare, *split_inputs(example_inputs))
     chosen = None if masks is None else _checked_masks(bare, masks)
-    return graph_of_tape(capture(bare, example_inputs, follow=follow), bare, chosen, unit_dims or {}, options)
+    tape = chosen_tensors(capture(bare, example_inputs, follow=follow), fixed_inputs, outputs)
+    return graph_of_tape(tape, bare, chosen, unit_dims or {}, options)
 
 
 def capture(model: nn.Module, example_inputs: ExampleInputs, *, follow: str | None = None) -> Tape:
@@ -125,6 +135,8 @@ def capture(model: nn.Module, example_inputs: ExampleInputs, *, follow: str | No
     args, kwargs = split_inputs(example_inputs)
     with in_eval_mode(model):
         tape = _captured(model, args, kwargs, follow)
+    if not tape.outputs:
+        raise TraceError("the model returns no tensor; return one, or tensors in tuples, lists or dicts")
     _use_first_names(tape, model)
     return tape
 
@@ -205,21 +217,6 @@ def _traced(
     found = [values.get(ref.number) for ref in watched]
     units = [final_units(builder, v.ids.numpy()) if isinstance(v, Units) else None for v in found]
     return finish(builder), units
-
-
-def checked_options(positions: str, norm: str, unknown: str | None, follow: str | None = None) -> Options:
-    """Return the modelling choices of a trace; an unknown word is an error."""
-    choices = {
-        "positions": ("join", "split"),
-        "norm": ("mix", "through"),
-        "unknown": (None, "mix"),
-        "follow": (None, "example"),
-    }
-    given = {"positions": positions, "norm": norm, "unknown": unknown, "follow": follow}
-    for name, allowed in choices.items():
-        if given[name] not in allowed:
-            raise ValueError(f"{name}: expected {' or '.join(map(repr, allowed))}, got {given[name]!r}")
-    return Options(positions, norm, unknown)
 
 
 def _checked_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

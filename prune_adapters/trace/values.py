@@ -79,7 +79,8 @@ class Weight:
     offset, strides : int, tuple of int
         Where they lie.
     index : ndarray of int64 or None
-        Otherwise: for each element its number in the numbering of all parameters, -1 for a literal zero.
+        Otherwise: for each element its number in the numbering of all parameters; `ZERO` or `PRESENT` for a constant
+        that stands between them.
     names : tuple of str
         The parameters that the elements come from, if `name` is None.
     """
@@ -122,6 +123,20 @@ class Weight:
         steps = () if index is not None else (0,) * len(lead) + self.strides
         return Weight(lead + self.shape, self.name, self.offset, steps, index, self.names)
 
+    def stretched(self, shape: tuple[int, ...]) -> "Weight":
+        """Return the same elements repeated to a larger shape."""
+        if self.index is not None:
+            return Weight(shape, None, index=np.broadcast_to(self.index, shape), names=self.names)
+        return Weight(shape, self.name, self.offset, self.viewed().expand(shape).stride())
+
+    def chunk(self, position: int, count: int) -> "Weight":
+        """Return one of `count` equal parts along the first axis."""
+        size = self.shape[0] // count
+        shape, start = (size, *self.shape[1:]), position * size
+        if self.index is not None:
+            return Weight(shape, None, index=self.index[start : start + size], names=self.names)
+        return Weight(shape, self.name, self.offset + start * self.strides[0], self.strides)
+
     def transposed(self, starts: dict[str, int]) -> "Weight":
         """Return the same elements with the last two axes exchanged."""
         order = list(range(len(self.shape)))
@@ -152,12 +167,23 @@ class Constant:
         Parameters that it was computed from.
     buffer : str or None
         The buffer that it is, as it is stored.
+    is_stored : bool
+        Whether it was computed from a buffer.
+    vanishes : bool
+        Whether it is zero once all its parameters are (a sum of two tables is, the exponential of one is not).
     """
 
     shape: tuple[int, ...]
     compute: Callable[[], torch.Tensor | None] | None = None
     sources: tuple[str, ...] = ()
     buffer: str | None = None
+    is_stored: bool = False
+    vanishes: bool = False
+
+    @classmethod
+    def zeros(cls, shape: Sequence[int]) -> "Constant":
+        """Return a tensor that is zero whatever the weights are."""
+        return cls(tuple(shape), lambda: torch.zeros(tuple(shape)))
 
     def at_rank(self, rank: int) -> "Constant":
         """Return the same elements with leading dimensions of size 1, up to `rank` dimensions."""
@@ -165,11 +191,28 @@ class Constant:
 
     def reshaped(self, shape: Sequence[int]) -> "Constant":
         """Return the same elements in another shape."""
-        return Constant(tuple(shape), None, self.sources, self.buffer)
+
+        def compute() -> torch.Tensor | None:
+            found = self.value()
+            return None if found is None else found.reshape(tuple(shape))
+
+        known = compute if self.compute else None
+        return Constant(tuple(shape), known, self.sources, self.buffer, self.is_stored, self.vanishes)
 
     def value(self) -> torch.Tensor | None:
-        """Return the value, or None where it cannot be known."""
-        return self.compute() if self.compute else None
+        """Return the value, or None where it cannot be known, as on the meta device."""
+        known = self.compute() if self.compute else None
+        return None if known is None or known.is_meta else known
+
+    def known(self) -> torch.Tensor | None:
+        """Return the value if no parameter or buffer has a part in it: those count as present whatever they are."""
+        return None if self.sources or self.buffer or self.is_stored else self.value()
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether every element is known to be 0."""
+        known = self.known()
+        return known is not None and not known.is_meta and not bool(known.any())
 
 
 Value = Units | Tokens | Weight | Constant

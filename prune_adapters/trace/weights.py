@@ -1,5 +1,7 @@
 """Weighted connections: where the elements of a parameter sit, and which units its input slots are."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -9,7 +11,7 @@ from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.meeting import combine, reduce
 from prune_adapters.trace.values import Weight
 
-__all__ = ["connect", "slots_of"]
+__all__ = ["connect", "connect_all", "slots_of"]
 
 
 def slots_of(graph: GraphBuilder, ids: torch.Tensor, dim: int, size: int, name: str) -> torch.Tensor:
@@ -35,17 +37,42 @@ def connect(
     groups : int
         Groups of a convolution.
     """
-    rows, kernel, strides = _arranged(weight, order, groups)
-    layer, first, columns, taps = _gathered(graph, slots, name)
-    if groups > 1 and columns % groups:
+    place = _gathered(graph, slots, name)
+    if groups > 1 and place[2] % groups:
         combine(graph, slots.reshape(-1, 1), name + ".input")
-        layer, first, columns, taps = len(graph.layers) - 1, 0, len(slots), 1
-    ids = graph.new_layer(name, rows)
+        place = (len(graph.layers) - 1, 0, len(slots), 1)
+    ids = graph.new_layer(name, _arranged(weight, order, groups)[0])
+    _feed(graph, weight, place, order, groups)
+    return ids
+
+
+def connect_all(
+    graph: GraphBuilder, terms: Sequence[tuple[Weight, torch.Tensor]], name: str, owner: str
+) -> torch.Tensor:
+    """Add a layer of sums of several weighted sums; return its ids.
+
+    Parameters
+    ----------
+    terms : sequence of (Weight, Tensor)
+        Weights with axes target, source, and the unit id of each of their input slots.
+    name, owner : str
+        Name of the layer; beginning of the names of layers that gather the slots.
+    """
+    places = [_gathered(graph, slots, owner) for _, slots in terms]
+    ids = graph.new_layer(name, terms[0][0].shape[0])
+    for (weight, _), place in zip(terms, places, strict=True):
+        _feed(graph, weight, place, "oi", 1)
+    return ids
+
+
+def _feed(graph: GraphBuilder, weight: Weight, place: tuple[int, int, int, int], order: str, groups: int) -> None:
+    """Join the units at `place` to the newest layer by a weight."""
+    rows, kernel, strides = _arranged(weight, order, groups)
+    layer, first, columns, taps = place
     target = str(len(graph.layers) - 1)
     for part in _parts(graph, weight, rows, (columns // groups, taps, kernel), groups, strides, order):
         graph.layers[-1].incoming.append(Connection(source=str(layer), target=target, **_shifted(part, first)))
         graph.note_role(part["parameter"], "edge")
-    return ids
 
 
 def _gathered(graph: GraphBuilder, slots: torch.Tensor, name: str) -> tuple[int, int, int, int]:
@@ -106,7 +133,7 @@ def _split_by_parameter(graph: GraphBuilder, numbers: np.ndarray, common: dict) 
         here = owner == number
         r, c = here.any(axis=(1, 2)).nonzero()[0], here.any(axis=(0, 2)).nonzero()[0]
         block = here[r[0] : r[-1] + 1, c[0] : c[-1] + 1]
-        split_groups = common["groups"] > 1 and block.shape != here.shape[:2]
+        split_groups = common["groups"] > 1 and block.shape != here.shape
         if number < 0 or (numbers < 0).any() or not block.all() or split_groups:
             raise TraceError(
                 f"weight of {names[max(number, 0)]!r}: put together from several parameters, or padded, in an "

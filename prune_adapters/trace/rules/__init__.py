@@ -8,10 +8,17 @@ from prune_adapters.trace.rules import (
     embedding,
     joins,
     linear,
+    losses,
     norm,
+    pairs,
+    picking,
     products,
+    recurrent,
     reduce,
+    scatter,
+    spectral,
     views,
+    windows,
 )
 
 __all__ = [
@@ -22,8 +29,15 @@ __all__ = [
     "embedding",
     "joins",
     "linear",
+    "losses",
     "norm",
+    "pairs",
+    "picking",
     "products",
+    "recurrent",
     "reduce",
+    "scatter",
+    "spectral",
     "views",
+    "windows",
 ]

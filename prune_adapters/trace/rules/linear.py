@@ -1,19 +1,30 @@
 """Contractions: linear layers, matrix products with parameters, and matrix products of activations."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from netgraph import Wiring
 from prune_adapters.trace.acting import act
+from prune_adapters.trace.derived import WeightSum
 from prune_adapters.trace.ids import unique_rows
 from prune_adapters.trace.meeting import combine, meet, reduce
 from prune_adapters.trace.registry import Operation, register_rule
-from prune_adapters.trace.values import Constant, Units, Value, Weight
+from prune_adapters.trace.rules.elementwise import as_units
+from prune_adapters.trace.values import Constant, Tokens, Units, Value, Weight
 from prune_adapters.trace.weights import connect
 
-__all__ = ["contract", "layer_name", "matrix_multiply", "matrix_product"]
+__all__ = [
+    "batched_contraction",
+    "contract",
+    "layer_name",
+    "matrix_chain",
+    "matrix_multiply",
+    "matrix_product",
+    "note_computed",
+]
 
 MOST_PRODUCTS = 4_000_000
 """Pairs of units up to which a product of activations is followed pair by pair."""
@@ -39,15 +50,15 @@ def contract(op: Operation, units: Units, weight: Weight, dims: Sequence[int], n
         The latter where the contraction mixes positions only, and the units go on, or where positions are split.
     """
     others = [d for d in range(units.ids.dim()) if d not in dims]
-    on_positions = all(units.ids.shape[d] == 1 for d in dims) and any(units.ids.shape[d] > 1 for d in others)
-    if on_positions and weight.shape[1] > 1:
-        return _mixed_positions(op, units.ids, weight, name)
     if (
         op.options.positions == "split"
         and dims == [units.ids.dim() - 1]
         and any(units.ids.shape[d] > 1 for d in others)
     ):
         return _split_positions(op, units, weight, name)
+    on_positions = all(units.ids.shape[d] == 1 for d in dims) and any(units.ids.shape[d] > 1 for d in others)
+    if on_positions and weight.shape[1] > 1:
+        return _mixed_positions(op, units.ids, weight, name)
     rows = units.ids.permute(*dims, *others)
     sizes = [units.shape[d] for d in dims]
     slots = reduce(op.graph, rows, range(len(dims), rows.dim()), name + ".slots", keepdim=False) if others else rows
@@ -87,6 +98,32 @@ def layer_name(op: Operation, weight: Weight) -> str:
     return owner if leaf == "weight" and owner else parameter.removesuffix("_weight").removesuffix(".weight")
 
 
+@register_rule("aten.linalg_multi_dot", "aten.chain_matmul")
+def matrix_chain(op: Operation) -> Value:
+    """A product of several matrices, from left to right."""
+    first, *others = op.tensors()
+    total = _as_matrix(op, first, row=True)
+    for factor in others:
+        right = _as_matrix(op, factor, row=False)
+        shape = (total.shape[0], right.shape[1])
+        if not isinstance(total, Units) and not isinstance(right, Units):
+            raise op.error("two of its factors in a row have no units", "multiply by one parameter after the other")
+        total = Units(matrix_product(replace(op, shapes=(shape,)), total, right), shape)
+    if not isinstance(total, Units):
+        raise op.error("no factor has units", "pass unknown='mix'")
+    sides = [d for d, factor in ((0, first), (1, others[-1])) if len(factor.shape) == 1]
+    return op.units(total.ids.squeeze(sides))
+
+
+def _as_matrix(op: Operation, value: Value, *, row: bool) -> Value:
+    """Return a vector as a matrix of one row or one column."""
+    if len(value.shape) == 2:
+        return value
+    if not isinstance(value, Units):
+        raise op.error("a vector of parameters among its factors", "give it two dimensions")
+    return Units(value.ids.reshape((1, -1) if row else (-1, 1)), (1, value.shape[0]) if row else (value.shape[0], 1))
+
+
 @register_rule("aten.linear", "aten.addmm", "aten.mm", "aten.matmul", "aten.bmm", "aten.mv", "aten.baddbmm", "aten.dot")
 def matrix_multiply(op: Operation) -> Value:
     """y = x W^T + b, x W + b, W x, or a product of two activations."""
@@ -101,11 +138,13 @@ def matrix_multiply(op: Operation) -> Value:
 
 def _operands(op: Operation) -> tuple[Value, Value, Value | None]:
     """Return both factors as a plain matrix product takes them, and what is added."""
-    operands = op.tensors()
+    operands = [as_units(op, t) if isinstance(t, Tokens) else t for t in op.tensors()]
     if op.packet == "aten.linear":
         left, right = operands[:2]
         if isinstance(right, Weight):
             right = right.transposed(op.graph.element_starts)
+        elif isinstance(right, WeightSum):
+            right = right.turned(op.graph.element_starts)
         elif isinstance(right, Units):
             right = right.transposed()
         return left, right, op.value("bias")
@@ -122,6 +161,10 @@ def matrix_product(op: Operation, left: Value, right: Value) -> torch.Tensor:
         return _weight_times(op, left, right)
     if isinstance(left, Units) and isinstance(right, Units):
         return _product_of_units(op, left, right)
+    if isinstance(left, Units) and isinstance(right, WeightSum):
+        return _times_chains(op, left, right)
+    if isinstance(left, WeightSum) and isinstance(right, Units):
+        return _weight_times(op, left, right)
     return _times_constant(op, left, right)
 
 
@@ -130,28 +173,49 @@ def _times_constant(op: Operation, left: Value, right: Value) -> torch.Tensor:
     units, dim = (left, -1) if isinstance(left, Units) else (right, -2)
     if not isinstance(units, Units):
         raise op.error("neither factor has units", "pass unknown='mix'")
-    sources = (*left.sources, *right.sources)
-    for source in sources:
-        op.graph.note_role(source, "gate")
-    if sources:
-        op.graph.notes.append(f"{op.name}: its weights are computed from {', '.join(sources)}, which get no edges")
+    note_computed(op, (*left.sources, *right.sources))
     dim = dim if len(units.shape) > 1 else -1
     reduced = reduce(op.graph, units.ids, [dim], op.name)
     reduced = reduced if reduced.dim() <= len(op.shape) else reduced.squeeze(dim)
     return reduced.reshape([1] * (len(op.shape) - reduced.dim()) + list(reduced.shape))
 
 
-def _weight_times(op: Operation, weight: Weight, units: Units) -> torch.Tensor:
+def _times_chains(op: Operation, units: Units, weight: WeightSum) -> torch.Tensor:
+    """Return the ids of a product with a weight that is a sum of products: multiplied out, term by term."""
+    terms = []
+    for chain in weight.terms:
+        total = units
+        for factor in chain:
+            shape = (*total.shape[:-1], factor.shape[-1])
+            total = Units(_times_weight(op, total, factor, len(shape)), shape)
+        terms.append(total.ids)
+    return meet(op.graph, terms, op.name)
+
+
+def note_computed(op: Operation, sources: Sequence[str]) -> None:
+    """Say of the parameters that a matrix or kernel is computed from that they get no edges."""
+    for source in sources:
+        op.graph.note_role(source, "gate")
+    if sources:
+        op.graph.notes.append(f"{op.name}: its weights are computed from {', '.join(sources)}, which get no edges")
+
+
+def _weight_times(op: Operation, weight: Weight | WeightSum, units: Units) -> torch.Tensor:
     """W x is the transpose of x^T W^T."""
     is_vector = len(units.shape) == 1
     flipped = Units(units.ids.reshape(1, -1), (1, *units.shape)) if is_vector else units.transposed()
-    ids = _times_weight(op, flipped, weight.transposed(op.graph.element_starts), max(len(op.shape), 2))
+    rank = max(len(op.shape), 2)
+    if isinstance(weight, WeightSum):
+        ids = _times_chains(op, flipped, weight.turned(op.graph.element_starts))
+        ids = ids.reshape([1] * (rank - ids.dim()) + list(ids.shape))
+    else:
+        ids = _times_weight(op, flipped, weight.transposed(op.graph.element_starts), rank)
     return ids.reshape([1] * (len(op.shape) - 1) + [-1]) if is_vector else ids.transpose(-1, -2)
 
 
 def _times_weight(op: Operation, units: Units, weight: Weight, rank: int) -> torch.Tensor:
     if len(weight.shape) > 2:
-        return _times_batched_weight(op, units, weight, rank)
+        return batched_contraction(op, units, weight, rank)
     is_vector = len(weight.shape) == 1
     rows = weight.at_rank(2) if is_vector else weight.transposed(op.graph.element_starts)
     ids = contract(op, units, rows, [units.ids.dim() - 1], layer_name(op, weight))
@@ -160,8 +224,8 @@ def _times_weight(op: Operation, units: Units, weight: Weight, rank: int) -> tor
     return ids.reshape([1] * rank) if is_vector else ids.reshape([1] * (rank - 1) + [-1])
 
 
-def _times_batched_weight(op: Operation, units: Units, weight: Weight, rank: int) -> torch.Tensor:
-    """A different matrix for each batch position (heads, experts): a grouped contraction."""
+def batched_contraction(op: Operation, units: Units, weight: Weight, rank: int) -> torch.Tensor:
+    """Return the ids of a product with a different matrix for each batch position (heads, experts)."""
     batch, (sources, targets) = list(weight.shape[:-2]), weight.shape[-2:]
     groups = int(np.prod(batch))
     rows = weight.transposed(op.graph.element_starts).rearranged(

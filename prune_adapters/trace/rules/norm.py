@@ -8,11 +8,11 @@ channel everywhere, as the literature does, and must not be used for removal.
 import torch
 
 from prune_adapters.trace.acting import act
-from prune_adapters.trace.meeting import mix
+from prune_adapters.trace.meeting import meet, mix, reduce
 from prune_adapters.trace.registry import Operation, register_rule
 from prune_adapters.trace.values import Constant, Value, Weight
 
-__all__ = ["affine", "batch_norm", "group_norm", "instance_norm", "layer_norm", "normalize"]
+__all__ = ["affine", "batch_norm", "group_norm", "instance_norm", "layer_norm", "renormed", "rms_norm"]
 
 
 def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None = None) -> torch.Tensor:
@@ -28,6 +28,8 @@ def affine(op: Operation, ids: torch.Tensor, dims: list[int], mean: Value | None
             actions.append((value.rearranged(range(len(value.shape)), shape, op.graph.element_starts), role))
         elif isinstance(value, Constant):
             actions.append((value, role))
+        elif value is not None:
+            raise op.error(f"its {argument} depends on the input", "scale and shift after the norm instead")
     return act(op.graph, ids, actions, op.name) if actions else ids
 
 
@@ -45,12 +47,25 @@ def instance_norm(op: Operation) -> Value:
     return op.units(affine(op, op.first.ids, [1], None if op.argument("use_input_stats") else op.value("running_mean")))
 
 
-@register_rule("aten.layer_norm", "aten.native_layer_norm", "aten.rms_norm", "aten._fused_rms_norm")
+@register_rule("aten.layer_norm", "aten.native_layer_norm")
 def layer_norm(op: Operation) -> Value | tuple[Value, ...]:
     """Mixes the normalised dimensions."""
     units = op.first
     dims = list(range(units.ids.dim() - len(op.numbers("normalized_shape")), units.ids.dim()))
     ids = units.ids if op.options.norm == "through" else mix(op.graph, units.ids, dims, op.name)
+    return _first_of(op, affine(op, ids, dims))
+
+
+@register_rule("aten.rms_norm", "aten._fused_rms_norm")
+def rms_norm(op: Operation) -> Value | tuple[Value, ...]:
+    """Divides by the root of the mean of squares, which is never zero: zero stays zero, the rest depends on all."""
+    units = op.first
+    dims = list(range(units.ids.dim() - len(op.numbers("normalized_shape")), units.ids.dim()))
+    ids = units.ids
+    if op.options.norm != "through" and any(ids.shape[d] > 1 for d in dims):
+        mean = reduce(op.graph, ids, dims, op.name + ".statistic")
+        present = act(op.graph, mean, [(Constant(()), "shift")], op.name + ".statistic")
+        ids = meet(op.graph, [ids, present.expand(ids.shape)], op.name, product=True)
     return _first_of(op, affine(op, ids, dims))
 
 
@@ -73,7 +88,7 @@ def _first_of(op: Operation, ids: torch.Tensor) -> Value | tuple[Value, ...]:
     return (result, *(Constant(shape) for shape in op.shapes[1:])) if len(op.shapes) > 1 else result
 
 
-@register_rule("aten.normalize", "aten.renorm")
-def normalize(op: Operation) -> Value:
+@register_rule("aten.renorm")
+def renormed(op: Operation) -> Value:
     """Divided by a norm over one dimension: never zero where the unit is not."""
     return op.units(mix(op.graph, op.first.ids, [op.dim()], op.name))

@@ -9,14 +9,15 @@ from prune_adapters.trace.ids import compress
 from prune_adapters.trace.registry import Move, Operation, register_rule
 from prune_adapters.trace.values import Constant, Tokens, Units, Value
 
-__all__ = ["expand", "indexed", "moves", "reshape", "roll", "same_operator", "unmoved"]
+__all__ = ["expand", "filled", "known_arguments", "moves", "reshape", "roll", "same_operator", "unmoved"]
 
 VIEWS = """permute transpose t numpy_T mT adjoint flatten unflatten squeeze unsqueeze select slice narrow flip unbind
 split split_with_sizes chunk tensor_split hsplit vsplit repeat tile movedim moveaxis swapaxes swapdims pixel_shuffle
-pixel_unshuffle channel_shuffle repeat_interleave unfold diagonal rot90 tril triu select_copy slice_copy unsafe_split
-unsafe_chunk"""
+pixel_unshuffle channel_shuffle unfold diagonal rot90 select_copy slice_copy unsafe_split
+unsafe_chunk fliplr flipud dsplit native_channel_shuffle unfold_copy diagonal_copy permute_copy transpose_copy t_copy
+expand_copy squeeze_copy unsqueeze_copy ravel narrow_copy split_copy unbind_copy linalg_diagonal matrix_H mH"""
 
-COPIES = "clone contiguous alias detach lift_fresh_copy positive to _to_copy type_as float double half"
+COPIES = "clone contiguous alias detach lift_fresh_copy positive to _to_copy type_as"
 
 
 def moves(*operators: str) -> Callable[[Move], Move]:
@@ -24,19 +25,24 @@ def moves(*operators: str) -> Callable[[Move], Move]:
 
     def register(move: Move) -> Move:
         def rule(op: Operation) -> Value | tuple[Value, ...]:
-            value = op.args[0]
-            if isinstance(value, Tokens):
-                return tuple(Tokens(value.name, shape) for shape in op.shapes)
-            if not isinstance(value, Units):
-                return _constants(op)
-            moved = move(op, value.expanded())
-            outputs = moved if isinstance(moved, (list, tuple)) else (moved,)
-            return tuple(op.units(compress(ids), shape) for ids, shape in zip(outputs, op.shapes, strict=True))
+            return move_units(op, move)
 
         register_rule(*(f"aten.{name}" for name in operators), move=move)(rule)
         return move
 
     return register
+
+
+def move_units(op: Operation, move: Move) -> tuple[Value, ...]:
+    """Return the outputs of a movement of units."""
+    value = op.args[0]
+    if isinstance(value, Tokens):
+        return tuple(Tokens(value.name, shape) for shape in op.shapes)
+    if not isinstance(value, Units):
+        return _constants(op)
+    moved = move(op, value.expanded())
+    outputs = moved if isinstance(moved, (list, tuple)) else (moved,)
+    return tuple(op.units(compress(ids), shape) for ids, shape in zip(outputs, op.shapes, strict=True))
 
 
 def _constants(op: Operation) -> tuple[Value, ...]:
@@ -61,15 +67,15 @@ def expand(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
 @moves(*VIEWS.split())
 def same_operator(op: Operation, tensor: torch.Tensor) -> torch.Tensor | Sequence[torch.Tensor]:
     """The operator itself, on the ids."""
-    args, kwargs = _known(op)
+    args, kwargs = known_arguments(op)
     return op.target(tensor, *args, **kwargs)
 
 
-@moves("index", "index_select", "gather", "take_along_dim")
-def indexed(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
-    """Picked by constant positions, which must be known."""
-    args, kwargs = _known(op)
-    return op.target(tensor.contiguous(), *args, **kwargs)
+@moves("tril", "triu", "diag_embed", "diag")
+def filled(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
+    """What is not moved is filled with zeros."""
+    args, kwargs = known_arguments(op)
+    return op.target(tensor + 1, *args, **kwargs) - 1
 
 
 @moves(*COPIES.split())
@@ -87,7 +93,7 @@ def roll(op: Operation, tensor: torch.Tensor) -> torch.Tensor:
     return op.target(tensor, *op.args[1:], **op.kwargs)
 
 
-def _known(op: Operation) -> tuple[tuple, dict]:
+def known_arguments(op: Operation) -> tuple[tuple, dict]:
     """Return the arguments after the first, with constants replaced by their values."""
 
     def value(item: object) -> object:

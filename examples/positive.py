@@ -1,10 +1,10 @@
 """A copy of a model in which no term cancels and no activation saturates, for the oracles.
 
-Weights are positive, zero where masked, and sum to 1 over each row; inputs are positive and near `SCALE`, so ReLU stays
-open, and ReLU6, sigmoid and GELU work near 0. Layer, group and instance norm give both signs whatever comes in, and a
-channel that is always below its group's mean would stay shut behind a ReLU: the signs of their gains are drawn anew
-each time. A product of n activations in a row is of size ``SCALE ** n``: after about four, attention on it is uniform
-to the last bit and the oracle misses live weights.
+Weights are positive, zero where masked, and sum to 1 over each row; inputs are positive and near `SCALE`. Where that is
+not enough, because a norm gives both signs or a long row of residuals adds up, `opened.Opened` keeps activations open.
+
+What is a gain and what a constant is told by the kind of module and by name; for models whose modules are not torch's
+own, `Roles` says it.
 """
 
 import copy
@@ -14,11 +14,21 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils import parametrize
 
-__all__ = ["SCALE", "Inputs", "Masks", "draw_inputs", "draw_units", "edge_weights", "plain_copy", "positive_copy"]
+__all__ = [
+    "SCALE",
+    "Inputs",
+    "Masks",
+    "Roles",
+    "draw_inputs",
+    "draw_units",
+    "edge_weights",
+    "plain_copy",
+    "positive_copy",
+]
 
 SCALE = 1e-4
 """Size of inputs and constants."""
@@ -29,6 +39,8 @@ GATES = ("scale", "layer_scale", "original0")
 
 Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 Masks = Mapping[str, Tensor]
+Roles = Mapping[str, str]
+"""``{name of a parameter or buffer: "gate" or "constant"}``; what is not named keeps its values, up to `SCALE`."""
 
 
 def plain_copy(model: nn.Module) -> nn.Module:
@@ -40,12 +52,12 @@ def plain_copy(model: nn.Module) -> nn.Module:
     return plain.requires_grad_(False)
 
 
-def positive_copy(model: nn.Module, masks: Masks, *, wrap: bool) -> nn.Module:
+def positive_copy(model: nn.Module, masks: Masks) -> nn.Module:
     """Return a copy whose edge weights are (abs(w) + 0.1) * mask, each row divided by its sum."""
     positive = plain_copy(model)
     for module in positive.modules():
-        if wrap and isinstance(module, _ConvNd) and not isinstance(module, _ConvTransposeNd):
-            module.padding_mode = "circular"
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+            module.padding_idx = None
     transposed = {id(m.weight) for m in positive.modules() if isinstance(m, _ConvTransposeNd)}
     for name, weight in edge_weights(positive, masks).items():
         with torch.no_grad():
@@ -75,25 +87,37 @@ def edge_weights(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Paramet
     return {name: parameters[plain[name]] for name in plain}
 
 
-def draw_units(model: nn.Module, edges: set[str], generator: torch.Generator, *, constants: float) -> None:
+def draw_units(
+    model: nn.Module, edges: set[str], generator: torch.Generator, *, constants: float, roles: Roles | None = None
+) -> None:
     """Draw everything that acts on single units: gains in [0.5, 1.5], constants near `constants`, in place."""
     masked = {id(weight) for weight in edge_weights(model, edges).values()}
-    for module in model.modules():
+    for path, module in model.named_modules():
         mixing = isinstance(module, MIXING_NORMS)
         for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
             if id(tensor) in masked or not tensor.is_floating_point():
                 continue
+            role = _role(module, name) if roles is None else roles.get(f"{path}.{name}".removeprefix("."))
             with torch.no_grad():
-                tensor.copy_(unit_values(module, name, tensor, generator, constants))
+                if role is None and not isinstance(tensor, nn.Parameter):
+                    tensor.add_(torch.rand(tensor.shape, generator=generator, dtype=torch.float64) * SCALE)
+                if role is None:
+                    continue
+                tensor.copy_(unit_values(name, role, tensor, generator, constants))
                 if mixing and name == "weight":
                     tensor.mul_(torch.randint(0, 2, tensor.shape, generator=generator) * 2 - 1)
 
 
-def unit_values(module: nn.Module, name: str, tensor: Tensor, generator: torch.Generator, constants: float) -> Tensor:
+def _role(module: nn.Module, name: str) -> str:
+    """Return what a parameter or buffer that has no edges does, told by the module that it belongs to."""
+    norm = isinstance(module, (_BatchNorm, nn.RMSNorm, *MIXING_NORMS))
+    return "gate" if (norm and name in ("weight", "running_var")) or name in GATES else "constant"
+
+
+def unit_values(name: str, role: str, tensor: Tensor, generator: torch.Generator, constants: float) -> Tensor:
     """Return new values for one gain, variance, running mean, bias or table."""
     values = torch.rand(tensor.shape, generator=generator, dtype=torch.float64) + 0.5
-    norm = isinstance(module, (_BatchNorm, *MIXING_NORMS))
-    if (norm and name in ("weight", "running_var")) or name in GATES:
+    if role == "gate":
         return values
     return values * (-constants if name == "running_mean" else constants)
 

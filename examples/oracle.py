@@ -16,7 +16,8 @@ multiply and add directly (no Winograd, no FFT), which keeps this true.
 
 Why convolutions wrap around: the graph shares a unit over all positions and knows no image size, so it takes every tap
 to see data somewhere. With zero padding that asks for large images (a tap may see only padding at the few positions
-that matter); with circular padding it holds at any size, for then every position of a live channel is live.
+that matter); where convolutions wrap around (`Opened`) it holds at any size, for then every position of a live channel
+is live.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from positive import SCALE, Inputs, Masks, draw_inputs, draw_units, edge_weights, plain_copy, positive_copy
+from opened import Opened
+from positive import (
+    SCALE,
+    Inputs,
+    Masks,
+    Roles,
+    draw_inputs,
+    draw_units,
+    edge_weights,
+    plain_copy,
+    positive_copy,
+)
 
 __all__ = [
     "CONSTANT",
@@ -65,6 +77,7 @@ def live_masks(
     *,
     unit_masks: Masks | None = None,
     constants: bool = False,
+    roles: Roles | None = None,
     wrap: bool = True,
     draws: int = 3,
     seed: int = 0,
@@ -84,6 +97,8 @@ def live_masks(
         Masks for gains and constants.
     constants : bool
         Whether constants (biases, running means, tables) are random and positive; otherwise they are 0.
+    roles : mapping of str to str, optional
+        What the parameters and buffers without a mask do, where the kinds of modules do not tell.
     wrap : bool
         Whether convolutions that pad with zeros wrap around instead.
     draws : int
@@ -96,18 +111,17 @@ def live_masks(
         A subset of `masks`.
     """
     generator = torch.Generator().manual_seed(seed)
-    positive = positive_copy(model, masks, wrap=wrap)
+    positive = positive_copy(model, masks)
     weights = edge_weights(positive, masks)
     live = {name: torch.zeros_like(mask) for name, mask in masks.items()}
     for _ in range(draws):
-        draw_units(positive, set(masks), generator, constants=SCALE if constants else 0.0)
+        draw_units(positive, set(masks), generator, constants=SCALE if constants else 0.0, roles=roles)
         for name, mask in (unit_masks or {}).items():
             positive.get_parameter(name).mul_(mask)
-        gradients = torch.autograd.grad(
-            project(call(positive, draw_inputs(example_inputs, generator)), generator),
-            list(weights.values()),
-            allow_unused=True,
-        )
+        inputs = draw_inputs(example_inputs, generator)
+        with Opened(wrap=wrap):
+            total = project(call(positive, inputs), generator)
+        gradients = torch.autograd.grad(total, list(weights.values()), allow_unused=True)
         for name, gradient in zip(weights, gradients, strict=True):
             if gradient is not None:
                 assert torch.isfinite(gradient).all(), f"gradient of {name!r} is not finite"
@@ -159,12 +173,13 @@ def value_classes(
     dict of str to ndarray of uint8, shape (n_channels,)
     """
     generator = torch.Generator().manual_seed(seed)
-    positive = positive_copy(model, masks, wrap=True)
+    positive = positive_copy(model, masks)
     classes: dict[str, np.ndarray] = {}
     for _ in range(draws):
         draw_units(positive, set(masks), generator, constants=SCALE)
         inputs = [draw_inputs(example_inputs, generator, shuffle=False) for _ in range(3)]
-        runs = [record(positive, each, modules, at=at) for each in inputs]
+        with Opened(wrap=True, rescale=False):
+            runs = [record(positive, each, modules, at=at) for each in inputs]
         for name in modules:
             for calls in zip(*(run[name] for run in runs), strict=True):
                 found = classes_of(torch.stack(calls))
@@ -186,11 +201,12 @@ def input_gradient(
     The constant class holds where the first is False and the second True.
     """
     generator = torch.Generator().manual_seed(seed)
-    positive = positive_copy(model, masks, wrap=True)
+    positive = positive_copy(model, masks)
     draw_units(positive, set(masks), generator, constants=SCALE)
     inputs = draw_inputs(example_inputs, generator)
     leaves = [t.requires_grad_() for t in tensors_in(inputs)]
-    value = record(positive, inputs, [module], at="output")[module][-1][channel]
+    with Opened(wrap=True, rescale=False):
+        value = record(positive, inputs, [module], at="output")[module][-1][channel]
     gradients = torch.autograd.grad(project(value, generator), leaves, allow_unused=True)
     return any(g is not None and bool((g != 0).any()) for g in gradients), bool((value != 0).any())
 

@@ -1,0 +1,43 @@
+// What Python calls through ctypes: registration, the choice of an instruction set, and the kernels for tests.
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "kernels.hpp"
+#include "operators.hpp"
+#include "torch_api.hpp"
+
+#define PRUNE_ADAPTERS_EXPORT extern "C" __attribute__((visibility("default")))
+
+using namespace prune_adapters;
+
+// Give the kernels to the torch at `libtorch`, which is loaded. Returns nullptr, or what torch lacks.
+PRUNE_ADAPTERS_EXPORT const char* prune_adapters_register(const char* libtorch) {
+    static bool registered = false;
+    if (registered) return nullptr;
+    if (const char* missing = torch::bind(libtorch)) return missing;
+    try {
+        implement_operators();
+    } catch (const std::runtime_error& error) {
+        static const std::string message = error.what();
+        return message.c_str();
+    }
+    registered = true;
+    return nullptr;
+}
+
+// The functions of torch that are looked up, and a null pointer at the end.
+PRUNE_ADAPTERS_EXPORT const char* const* prune_adapters_torch_functions() { return torch::function_names; }
+
+PRUNE_ADAPTERS_EXPORT const char* prune_adapters_isa() { return kernels().name; }
+PRUNE_ADAPTERS_EXPORT bool prune_adapters_use_isa(const char* name) { return use_kernels(name); }
+
+PRUNE_ADAPTERS_EXPORT void prune_adapters_clear(void* values, int log_size, const std::uint8_t* bits, Index count) {
+    kernels().clear[log_size](values, bits, count);
+}
+PRUNE_ADAPTERS_EXPORT void prune_adapters_pack(const std::uint8_t* flags, Index count, std::uint8_t* bits) {
+    pack(flags, count, bits);
+}
+PRUNE_ADAPTERS_EXPORT void prune_adapters_unpack(const std::uint8_t* bits, Index count, std::uint8_t* flags) {
+    unpack(bits, count, flags);
+}

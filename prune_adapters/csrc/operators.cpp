@@ -1,0 +1,97 @@
+// The operators on masks, for tensors on the CPU. What fits together is checked in Python, in words
+// (prune_adapters/ops/masks.py); what is checked here, for those who call torch.ops, keeps memory safe.
+#include "operators.hpp"
+
+#include "clear.hpp"
+#include "tensors.hpp"
+
+namespace prune_adapters {
+namespace {
+
+using torch::OwnTensor;
+using torch::Value;
+
+// What the values on the stack mean: as torch 2.10 has it.
+constexpr std::uint64_t interface_version = 2ULL << 56 | 10ULL << 48;
+
+void require(bool good, const char* function) {
+    if (good) return;
+    const std::string name = function;
+    throw std::runtime_error("prune_adapters::" + name + ": arguments that do not fit; prune_adapters.ops." + name +
+                             " says what is wrong");
+}
+
+bool are_bits(const OwnTensor& bits, Index count) {
+    return bits.on_cpu() && bits.dtype() == torch::api.dtype_uint8() && bits.is_contiguous() &&
+           bits.numel() == (count + 7) / 8;
+}
+
+int log_size(std::int32_t dtype) {
+    int log = 0;
+    while (log < n_sizes && std::size_t{1} << log < torch::api.element_size(dtype)) ++log;
+    return log;
+}
+
+bool overlaps(const OwnTensor& tensor) {
+    const Index *sizes = tensor.sizes(), *strides = tensor.strides();
+    for (Index d = 0; d < tensor.dim(); ++d)
+        if (strides[d] == 0 && sizes[d] > 1) return true;
+    return false;
+}
+
+Run run_of(const OwnTensor& tensor, const OwnTensor& bits) {
+    const Run run{nullptr, nullptr, tensor.numel(), log_size(tensor.dtype())};
+    const bool known = tensor.on_cpu() && run.log_size < n_sizes && !overlaps(tensor);
+    require(known && are_bits(bits, run.count), "apply_masks_");
+    auto* values = static_cast<char*>(tensor.mutable_data());
+    return {values, static_cast<const std::uint8_t*>(bits.data()), run.count, run.log_size};
+}
+
+// apply_masks_(Tensor(a!)[] tensors, Tensor[] bits) -> ()
+void apply_masks(Value* stack, std::uint64_t, std::uint64_t) {
+    const std::vector<OwnTensor> tensors = torch::take_tensors(stack[0]), bits = torch::take_tensors(stack[1]);
+    require(tensors.size() == bits.size(), "apply_masks_");
+    std::vector<Run> runs, strided;
+    std::vector<const OwnTensor*> layouts;
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+        const bool whole = tensors[i].is_contiguous();
+        (whole ? runs : strided).push_back(run_of(tensors[i], bits[i]));
+        if (!whole) layouts.push_back(&tensors[i]);
+    }
+    clear_runs(std::move(runs));
+    for (std::size_t i = 0; i < strided.size(); ++i)
+        clear_strided(strided[i], layouts[i]->dim(), layouts[i]->sizes(), layouts[i]->strides());
+}
+
+// pack_mask(Tensor mask) -> Tensor
+void pack_mask(Value* stack, std::uint64_t, std::uint64_t) {
+    const OwnTensor mask(stack[0]);
+    require(mask.on_cpu() && mask.dtype() == torch::api.dtype_bool() && mask.is_contiguous(), "pack_mask");
+    const Index count = mask.numel();
+    OwnTensor bits = torch::empty(torch::api.dtype_uint8(), {(count + 7) / 8});
+    pack(static_cast<const std::uint8_t*>(mask.data()), count, static_cast<std::uint8_t*>(bits.mutable_data()));
+    stack[0] = bits.release();
+}
+
+// unpack_mask(Tensor bits, int[] size) -> Tensor
+void unpack_mask(Value* stack, std::uint64_t, std::uint64_t) {
+    const OwnTensor bits(stack[0]);
+    const std::vector<Value> size = torch::take_list(stack[1]);
+    OwnTensor mask = torch::empty(torch::api.dtype_bool(), {size.begin(), size.end()});
+    const Index count = mask.numel();
+    require(are_bits(bits, count), "unpack_mask");
+    unpack(static_cast<const std::uint8_t*>(bits.data()), count, static_cast<std::uint8_t*>(mask.mutable_data()));
+    stack[0] = mask.release();
+}
+
+}  // namespace
+
+void implement_operators() {
+    torch::Library* cpu = nullptr;
+    torch::check(torch::api.init_impl("prune_adapters", "CPU", __FILE__, __LINE__, &cpu), "init_impl");
+    torch::check(torch::api.implement(cpu, "apply_masks_", apply_masks, interface_version), "implement");
+    torch::check(torch::api.implement(cpu, "pack_mask", pack_mask, interface_version), "implement");
+    torch::check(torch::api.implement(cpu, "unpack_mask", unpack_mask, interface_version), "implement");
+}
+
+}  // namespace prune_adapters
