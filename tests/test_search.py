@@ -16,20 +16,6 @@ from netgraph.search import algebraic, plan, reference, schedule, score, tables
 needs_kernels = pytest.mark.skipif(native.kernels is None, reason="the compiled kernels are missing")
 
 
-@pytest.fixture(params=("generic", "avx2", "avx512"))
-def kernels(request):
-    """The module `netgraph._native`, set to one instruction set after the other."""
-    if native.kernels is None:
-        pytest.skip("the compiled kernels are missing")
-    before = native.kernels.isa()
-    try:
-        native.kernels.use_isa(request.param)
-    except ValueError:
-        pytest.skip(f"this processor has no {request.param}")
-    yield native.kernels
-    native.kernels.use_isa(before)
-
-
 def regular(n, d, seed=0):
     return ng.NodeGraph.from_networkx(nx.random_regular_graph(d, n, seed=seed))
 
