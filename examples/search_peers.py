@@ -77,7 +77,7 @@ def _by_rustworkx(graph: ng.NodeGraph) -> Callable[[], float]:
     G = rustworkx.PyGraph()
     G.add_nodes_from(range(graph.n_nodes))
     G.add_edges_from_no_data([tuple(edge) for edge in graph.edges().tolist()])
-    return lambda: float(rustworkx.unweighted_average_shortest_path_length(G))
+    return lambda: float(rustworkx.unweighted_average_shortest_path_length(G, parallel_threshold=1 << 30))
 
 
 _MEANS = {

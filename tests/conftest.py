@@ -4,12 +4,15 @@ Interpreters that a test starts import the same netgraph as the test, from which
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
 
 import netgraph
+from netgraph import native
 
 os.environ["PYTHONPATH"] = str(Path(netgraph.__file__).parents[1])
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -34,3 +37,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in needy:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+ISAS = ("generic", "avx2", "avx512")
+
+
+def set_to(isa: str) -> Iterator[ModuleType]:
+    """Yield the compiled kernels, set to one instruction set; skip where there are none."""
+    if native.kernels is None:
+        pytest.skip("the compiled kernels are missing")
+    before = native.kernels.isa()
+    try:
+        native.kernels.use_isa(isa)
+    except ValueError:
+        pytest.skip(f"this processor has no {isa}")
+    yield native.kernels
+    native.kernels.use_isa(before)
+
+
+@pytest.fixture(params=ISAS)
+def kernels(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """The module `netgraph._native`, set to one instruction set after the other."""
+    yield from set_to(request.param)
+
+
+@pytest.fixture(params=("reference", *ISAS))
+def every_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The plain reference, and the kernels of each instruction set."""
+    if request.param == "reference":
+        monkeypatch.setattr(native, "kernels", None)
+        yield
+        return
+    for _ in set_to(request.param):
+        yield

@@ -10,20 +10,6 @@ from netgraph.flow.kernels import KernelFactors
 from random_graphs import random_graph
 
 
-@pytest.fixture(params=["generic", "avx2", "avx512"])
-def kernels(request):
-    """The module `netgraph._native`, set to one instruction set after the other."""
-    if native.kernels is None:
-        pytest.skip("the compiled kernels are missing")
-    before = native.kernels.isa()
-    try:
-        native.kernels.use_isa(request.param)
-    except ValueError:
-        pytest.skip(f"this processor has no {request.param}")
-    yield native.kernels
-    native.kernels.use_isa(before)
-
-
 def weights_of(graph, seed, dtype=np.float64):
     rng = np.random.default_rng(seed)
     return {name: rng.standard_normal(graph.parameters[name].shape).astype(dtype) for name in graph.edge_parameters}

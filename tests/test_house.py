@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = {
     "netgraph": """errors bits native connection describe structure graph node_graph reference compiled storage convert
-        generators relational degree reach weights incremental size walks flow spectrum why repair paths search plot
+        paths generators relational degree reach weights incremental size walks flow spectrum why repair search plot
         backend __init__""",
     "prune_adapters": """errors ops masks kept keep apply soft torch_prune trace counts scores budgets ranking prefixes
         select patterns store prune groups regular compact train report checkpoint explain collapse __init__""",

@@ -15,21 +15,6 @@ from netgraph.bits import pack_rows
 from random_graphs import random_graph
 
 needs_kernels = pytest.mark.skipif(native.kernels is None, reason="the compiled kernels are missing")
-ISAS = ("generic", "avx2", "avx512")
-
-
-@pytest.fixture(params=ISAS)
-def kernels(request):
-    """The module `netgraph._native`, set to one instruction set after the other."""
-    if native.kernels is None:
-        pytest.skip("the compiled kernels are missing")
-    before = native.kernels.isa()
-    try:
-        native.kernels.use_isa(request.param)
-    except ValueError:
-        pytest.skip(f"this processor has no {request.param}")
-    yield native.kernels
-    native.kernels.use_isa(before)
 
 
 def assert_same_sweep(found, expected):

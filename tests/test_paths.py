@@ -12,26 +12,6 @@ import netgraph as ng
 from netgraph import native
 from netgraph.paths import reference
 
-ISAS = ("reference", "generic", "avx2", "avx512")
-
-
-@pytest.fixture(params=ISAS)
-def kernels(request, monkeypatch):
-    """Every way to count hops: numpy and the kernels of each instruction set."""
-    if request.param == "reference":
-        monkeypatch.setattr(native, "kernels", None)
-        yield
-        return
-    if native.kernels is None:
-        pytest.skip("the compiled kernels are missing")
-    before = native.kernels.isa()
-    try:
-        native.kernels.use_isa(request.param)
-    except ValueError:
-        pytest.skip(f"this processor has no {request.param}")
-    yield
-    native.kernels.use_isa(before)
-
 
 def petersen():
     return ng.NodeGraph.from_networkx(nx.petersen_graph())
@@ -47,7 +27,7 @@ def random_graph(seed):
     return ng.NodeGraph.from_networkx(nx.gnp_random_graph(n, min(1, rng.choice([0.5, 1.2, 4]) / n), seed=seed))
 
 
-def test_petersen(kernels):
+def test_petersen(every_way):
     graph = petersen()
 
     assert ng.average_shortest_path_length(graph) == 5 / 3
@@ -58,21 +38,21 @@ def test_petersen(kernels):
 
 
 @pytest.mark.parametrize("n", [3, 4, 9, 64, 101])
-def test_rings(kernels, n):
+def test_rings(every_way, n):
     graph = cycle(n)
 
     assert ng.diameter(graph) == n // 2
     assert ng.average_shortest_path_length(graph) == pytest.approx(n**2 // 4 / (n - 1))
 
 
-def test_complete_graphs_are_one_hop_across(kernels):
+def test_complete_graphs_are_one_hop_across(every_way):
     graph = ng.NodeGraph.from_networkx(nx.complete_graph(70))
 
     assert ng.average_shortest_path_length(graph) == ng.aspl_lower_bound(70, 69) == 1
     assert ng.gradient_resistance(graph) == 2
 
 
-def test_pairs_in_different_pieces_are_left_out(kernels):
+def test_pairs_in_different_pieces_are_left_out(every_way):
     graph = ng.NodeGraph.from_edges(5, [(0, 1), (1, 2), (3, 4)])
 
     assert ng.average_shortest_path_length(graph) == (4 + 4 + 2) / 8
@@ -80,7 +60,7 @@ def test_pairs_in_different_pieces_are_left_out(kernels):
     assert ng.shortest_path_lengths(graph)[0].tolist() == [0, 1, 2, -1, -1]
 
 
-def test_graphs_without_edges(kernels):
+def test_graphs_without_edges(every_way):
     empty, lonely = ng.NodeGraph.from_edges(0, []), ng.NodeGraph.from_edges(3, [])
 
     assert math.isnan(ng.average_shortest_path_length(lonely))
@@ -91,7 +71,7 @@ def test_graphs_without_edges(kernels):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_scipy_counts_the_same(kernels, seed):
+def test_scipy_counts_the_same(every_way, seed):
     graph = random_graph(seed)
     expected = shortest_path(graph.adjacency(), unweighted=True)
     joined = np.isfinite(expected)
@@ -101,7 +81,7 @@ def test_scipy_counts_the_same(kernels, seed):
 
 
 @pytest.mark.parametrize(("n", "d"), [(64, 4), (100, 5), (256, 6), (300, 3), (700, 3)])
-def test_networkx_finds_the_same_mean(kernels, n, d):
+def test_networkx_finds_the_same_mean(every_way, n, d):
     G = nx.random_regular_graph(d, n, seed=n)
 
     found = ng.average_shortest_path_length(ng.NodeGraph.from_networkx(G))

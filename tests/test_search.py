@@ -1,6 +1,7 @@
 """netgraph.search: results that are known, invariants of every search, interrupts, and the kernels against Python."""
 
 import pickle
+import threading
 from dataclasses import replace
 
 import networkx as nx
@@ -10,23 +11,9 @@ from numpy.testing import assert_array_equal
 
 import netgraph as ng
 from netgraph import native
-from netgraph.search import algebraic, plan, reference, score, tables
+from netgraph.search import algebraic, plan, reference, schedule, score, tables
 
 needs_kernels = pytest.mark.skipif(native.kernels is None, reason="the compiled kernels are missing")
-
-
-@pytest.fixture(params=("generic", "avx2", "avx512"))
-def kernels(request):
-    """The module `netgraph._native`, set to one instruction set after the other."""
-    if native.kernels is None:
-        pytest.skip("the compiled kernels are missing")
-    before = native.kernels.isa()
-    try:
-        native.kernels.use_isa(request.param)
-    except ValueError:
-        pytest.skip(f"this processor has no {request.param}")
-    yield native.kernels
-    native.kernels.use_isa(before)
 
 
 def regular(n, d, seed=0):
@@ -557,3 +544,33 @@ def test_a_resumed_chain_leaves_the_first_result_alone():
     ng.resume(half)
 
     assert pickle.dumps(replace(half.state.chains[0], used=0.0)) == before
+
+
+def test_a_chain_that_has_left_its_best_graph_keeps_it_over_a_stop():
+    graph = ng.shorten(regular(40, 4), steps=3000, seed=1).graph
+    stages = (plan.Stage("Swaps", hot=300.0, cold=200.0),)
+    start = schedule.ChainState(1, graph, score.score_of(graph))
+    whole, stop = schedule.run_chain(stages, start, schedule.Budget(400)), threading.Event()
+    stop.set()
+    half = schedule.run_chain(stages, start, schedule.Budget(400), stop=stop)
+    while half.steps < 400:
+        half = schedule.run_chain(stages, half, schedule.Budget(400), stop=stop)
+    schedule.weigh(stages[0], half)
+
+    assert whole.best == half.best == graph
+    assert tables.graph_of_table(half.annealing.best_cells) == graph
+    assert (whole.steps, whole.accepted) == (half.steps, half.accepted)
+
+
+def test_what_was_given_is_kept_if_nothing_shorter_is_found():
+    graph = algebraic.algebraic_seed(64, 8, np.random.default_rng(0))
+
+    assert ng.shorten(graph, steps=20, method="symmetric", seed=0).graph == graph
+
+
+@pytest.mark.parametrize("unwanted", [np.nan, np.inf])
+def test_graphs_that_an_objective_does_not_want_are_left(unwanted):
+    graph = regular(20, 3)
+    found = ng.rewire(graph, lambda other: 1.0 if other == graph else unwanted, steps=50, hot=1.0, cold=0.5, seed=0)
+
+    assert (found.graph, found.accepted) == (graph, 0)

@@ -9,29 +9,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 import netgraph as ng
-from netgraph import native
 from netgraph.convert.explode import exploded
 from random_graphs import random_graph
-
-WAYS = ("reference", "generic", "avx2", "avx512")
-
-
-@pytest.fixture(params=WAYS)
-def kernels(request, monkeypatch):
-    """Every way to count hops: numpy and the kernels of each instruction set."""
-    if request.param == "reference":
-        monkeypatch.setattr(native, "kernels", None)
-        yield
-        return
-    if native.kernels is None:
-        pytest.skip("the compiled kernels are missing")
-    before = native.kernels.isa()
-    try:
-        native.kernels.use_isa(request.param)
-    except ValueError:
-        pytest.skip(f"this processor has no {request.param}")
-    yield
-    native.kernels.use_isa(before)
 
 
 def residual():
@@ -62,7 +41,7 @@ def histogram(lengths):
     return np.bincount(joined, minlength=1)
 
 
-def test_wiring_is_free(kernels):
+def test_wiring_is_free(every_way):
     graph = residual()
 
     assert ng.unit_distance_histogram(graph).tolist() == [2, 2]
@@ -72,7 +51,7 @@ def test_wiring_is_free(kernels):
     assert ng.unit_reachable_fraction(graph) == 4 / 30
 
 
-def test_both_ways(kernels):
+def test_both_ways(every_way):
     graph = residual()
 
     assert ng.unit_distance_histogram(graph, undirected=True).tolist() == [4, 4]
@@ -80,7 +59,7 @@ def test_both_ways(kernels):
     assert ng.unit_reachable_fraction(graph, undirected=True) == 8 / 30
 
 
-def test_layers_one_after_the_other(kernels):
+def test_layers_one_after_the_other(every_way):
     graph = ng.from_biadjacency([np.ones((3, 2)), np.ones((4, 3)), np.ones((1, 4))])
 
     assert ng.unit_distance_histogram(graph).tolist() == [0, 6 + 12 + 4, 8 + 3, 2]
@@ -88,7 +67,7 @@ def test_layers_one_after_the_other(kernels):
     assert ng.input_output_reachable_fraction(graph) == 1
 
 
-def test_nothing_is_joined(kernels):
+def test_nothing_is_joined(every_way):
     graph = ng.from_biadjacency([np.zeros((3, 2))])
 
     assert math.isnan(ng.input_output_path_length(graph))
@@ -99,7 +78,7 @@ def test_nothing_is_joined(kernels):
 @pytest.mark.parametrize("undirected", [False, True])
 @pytest.mark.parametrize("cyclic", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_dijkstra_counts_the_same(kernels, seed, cyclic, undirected):
+def test_dijkstra_counts_the_same(every_way, seed, cyclic, undirected):
     graph = random_graph(seed, cyclic=cyclic)
     lengths = lengths_by_dijkstra(graph, undirected)
     np.fill_diagonal(lengths, np.inf)
@@ -112,7 +91,7 @@ def test_dijkstra_counts_the_same(kernels, seed, cyclic, undirected):
     )
 
 
-def test_wide_layers_are_searched_in_parts(kernels):
+def test_wide_layers_are_searched_in_parts(every_way):
     rng = np.random.default_rng(0)
     graph = ng.from_biadjacency([rng.random((700, 600)) < 0.004, rng.random((50, 700)) < 0.02])
     lengths = lengths_by_dijkstra(graph, False)

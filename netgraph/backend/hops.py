@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from netgraph import native
 from netgraph.backend.graph import BackendGraph
 
 __all__ = ["TOGETHER", "hop_counts", "hops", "hops_from"]
@@ -14,9 +15,12 @@ TOGETHER = 512
 
 def hop_counts(G: BackendGraph) -> np.ndarray:
     """Return the number of ordered pairs of nodes that are k hops apart, for each k from 0 on: ndarray of int64."""
-    counts = np.zeros(len(G) + 1, dtype=np.int64)
+    counts, every = np.zeros(len(G) + 1, dtype=np.int64), np.arange(len(G))
+    if native.kernels is not None:  # it pulls from the neighbours it is given: those that lead to a node
+        into = G.reverse
+        return counts[: native.kernels.count_hops(into.offsets, into.targets, every, counts) + 1]
     for start in range(0, len(G), TOGETHER):
-        sources = np.arange(start, min(start + TOGETHER, len(G)))
+        sources = every[start : start + TOGETHER]
         met = [int(np.bitwise_count(rows).sum()) for rows in _reached(G, sources)]
         counts[: len(met)] += np.diff(met, prepend=0)
     return np.trim_zeros(counts, "b")

@@ -14,11 +14,9 @@ from netgraph.generators.lattices import circulant
 from netgraph.generators.random_graphs import random_regular
 from netgraph.generators.resizing import resize
 from netgraph.node_graph import NodeGraph
+from netgraph.paths import distance_histogram
 
 __all__ = ["best_known"]
-
-CHUNK = 1024
-"""Sources whose distances are found together."""
 
 
 def best_known(n_nodes: int, degree: int, *, seed: int | np.random.Generator | None = None) -> NodeGraph:
@@ -90,21 +88,6 @@ def _algebraic(n_nodes: int, degree: int, rng: np.random.Generator) -> Iterator[
 
 
 def _total_length(graph: NodeGraph) -> float:
-    """Return the sum of the path lengths over ordered pairs of a regular graph, infinite if it is in pieces."""
-    n_nodes, total = graph.n_nodes, 0
-    for start in range(0, n_nodes, CHUNK):
-        sources = np.arange(start, min(start + CHUNK, n_nodes))
-        reached = np.zeros((n_nodes, -(-sources.size // 64)), dtype=np.uint64)
-        reached[sources, (sources - start) // 64] = np.uint64(1) << ((sources - start) % 64).astype(np.uint64)
-        found, missing = sources.size, n_nodes * sources.size - sources.size
-        while missing:
-            total += missing
-            spread = reached.copy()
-            for column in graph.neighbours.T:
-                spread |= reached[column]
-            reached, before = spread, found
-            found = int(np.bitwise_count(reached).sum())
-            if found == before:
-                return inf
-            missing = n_nodes * sources.size - found
-    return total
+    """Return the sum of the path lengths over ordered pairs, infinite if the graph is in pieces."""
+    counts = distance_histogram(graph)
+    return float(counts @ np.arange(counts.size)) if counts.sum() == graph.n_nodes**2 else inf

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import shortest_path
 
 from netgraph.errors import GraphStructureError
 from netgraph.generators import erdos_renyi, ws_flex
 from netgraph.node_graph import NodeGraph
+from netgraph.paths import average_shortest_path_length, reachable_fraction
 from netgraph.spectrum.gaps import adjacency_array
 
 __all__ = ["SmallWorldness", "clustering", "four_cycles", "small_worldness", "transitivity"]
@@ -148,12 +148,12 @@ def small_worldness(
     """
     if n_random < 1:
         raise ValueError(f"n_random: expected at least 1, got {n_random}")
-    own_length, mean_degree = _mean_length(graph), 2 * graph.n_edges / max(graph.n_nodes, 1)
-    if not np.isfinite(own_length) or mean_degree < 2:
+    own_length, mean_degree = average_shortest_path_length(graph), 2 * graph.n_edges / max(graph.n_nodes, 1)
+    if reachable_fraction(graph) < 1 or mean_degree < 2:
         raise GraphStructureError(f"expected a connected graph of mean degree 2 or more, got {graph!r}")
     rng = np.random.default_rng(seed)
     drawn = [erdos_renyi(graph.n_nodes, graph.n_edges, seed=rng) for _ in range(n_random)]
-    random_length = float(np.mean([_mean_length(other, pieces=True) for other in drawn]))
+    random_length = float(np.mean([average_shortest_path_length(other) for other in drawn]))
     random_clustering = float(np.mean([clustering(other) for other in drawn]))
     ring = clustering(ws_flex(graph.n_nodes, mean_degree, 0.0))
     own = clustering(graph)
@@ -165,10 +165,3 @@ def _triangles(graph: NodeGraph) -> np.ndarray:
     """Return in how many triangles each node is."""
     adjacency = adjacency_array(graph)
     return csr_array(adjacency * (adjacency @ adjacency)).sum(axis=1) / 2
-
-
-def _mean_length(graph: NodeGraph, *, pieces: bool = False) -> float:
-    """Return the mean path length over pairs of nodes, infinite if there are pieces, or over joined pairs only."""
-    lengths = shortest_path(adjacency_array(graph), unweighted=True)
-    apart = ~np.eye(graph.n_nodes, dtype=bool)
-    return float(lengths[apart & np.isfinite(lengths) if pieces else apart].mean()) if graph.n_nodes > 1 else np.nan
