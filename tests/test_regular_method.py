@@ -8,7 +8,8 @@ from torch import nn
 
 import netgraph as ng
 import prune_adapters as pa
-from networks import CASES
+from networks import CASES, ResNet
+from networks.residual import BasicBlock
 from prune_adapters.regular import method
 
 
@@ -97,6 +98,24 @@ def test_residual_network():
     assert all(2 * kept == total for kept, total in pruning.by_layer().values())
     assert all(2 * kept == total for name, (total, kept) in rows.items() if f"{name}.weight" in pruning.masks)
     assert pa.to_masks(effective).keys() >= pruning.masks.keys()
+
+
+@pytest.mark.parametrize(
+    ("model", "degree", "n_nodes", "weights", "macs"),
+    [
+        (ResNet(BasicBlock, (2, 2, 2, 2), width=64, stem="cifar"), 4, 64, (11.164, 0.704), (555.4, 36.4)),
+        (ResNet(BasicBlock, (9, 9, 9), width=16, stem="cifar", option="A"), 8, 16, (0.849, 0.425), (125.5, 63.0)),
+    ],
+    ids=["ResNet-18", "ResNet-56"],
+)
+def test_the_counts_of_the_paper(model, degree, n_nodes, weights, macs):
+    """In millions, the first convolution and the last layer dense: worked out by hand from the paper's networks."""
+    pruning = pa.regular_prune(model, torch.ones(1, 3, 32, 32), degree=degree, steps=0, macs=True)
+    dense = sum(p.numel() for p in model.parameters() if p.dim() > 1)
+
+    assert pruning.graph.n_nodes == n_nodes
+    assert (dense / 1e6, (dense - pruning.total + pruning.kept) / 1e6) == pytest.approx(weights, abs=6e-4)
+    assert (pruning.macs.macs / 1e6, pruning.macs.kept / 1e6) == pytest.approx(macs, abs=0.06)
 
 
 def test_the_summary():
