@@ -214,8 +214,9 @@ def _reporter(
 
 
 def _in_joblib(state: SearchState, backend: str) -> list[ChainState]:
-    from joblib import Parallel, delayed
+    from joblib import Parallel, delayed, parallel_config
 
     jobs = (delayed(run_chain)(state.stages, chain, state.budget) for chain in state.chains)
-    chains: list[ChainState] = Parallel(n_jobs=state.threads, backend=backend)(jobs)
+    with parallel_config(backend, n_jobs=state.threads):  # which registers dask, and Parallel(backend=) does not
+        chains: list[ChainState] = Parallel()(jobs)
     return chains
