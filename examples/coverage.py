@@ -176,11 +176,13 @@ def _differs(row: Row, place: str) -> bool:
 
 def summary(rows: list[Row]) -> str:
     """Return the counts of verdicts, and the rows that are not exact."""
-    exact = sum(str(row["verdict"]) in ("exact", "exact, split", "built") for row in rows)
-    split = sum(row["verdict"] == "exact, split" for row in rows)
     traced = sum(row["verdict"] != "FAILED" for row in rows)
+    exact = sum(str(row["verdict"]) in ("exact", "exact, split") for row in rows)
+    split = sum(row["verdict"] == "exact, split" for row in rows)
     others = [f"{row['family']} {row['verdict']}" for row in rows if row["verdict"] in ("wider", "WRONG", "FAILED")]
-    text = f"{traced} of {len(rows)} traced, {exact} exact ({split} of them with positions told apart)"
+    text = f"{traced} of {len(rows)} traced"
+    if any(row["verdict"] != "built" for row in rows):
+        text += f", {exact} exact ({split} of them with positions told apart)"
     return text + (f"; not: {', '.join(others)}" if others else "")
 
 

@@ -21,8 +21,10 @@ def classifier(name: str) -> tuple[nn.Module, Tensor]:
     """Return a classifier of torchvision and a picture, at true size on the meta device."""
     size = 299 if name == "inception_v3" else 224
     blank = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    with torch.device("meta"):
-        return getattr(import_module("torchvision.models"), name)(**blank).eval(), torch.zeros(1, 3, size, size)
+    build = getattr(import_module("torchvision.models"), name)
+    with torch.device("cpu" if name.startswith("regnet") else "meta"):  # regnets compute their widths with tensors
+        model = build(**blank).eval()
+    return model.to("meta"), torch.zeros(1, 3, size, size, device="meta")
 
 
 SMALL_IMAGE = {
