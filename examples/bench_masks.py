@@ -213,7 +213,7 @@ def bits_a_weight(network: str) -> list[Row]:
 def main() -> None:
     """Compare the ways of masking on each network."""
     options = arguments(__doc__.partition("\n")[0])
-    options.rounds = options.rounds or (1 if options.quick else 9)
+    options.rounds = options.rounds or (1 if options.quick else 15)
     torch.set_num_threads(1)
     rows: list[Row] = []
     for network in QUICK if options.quick else NETWORKS:
