@@ -107,6 +107,16 @@ class Net:
         return [*rows, row("bits", "networkx", 100)] if "networkx" in times else rows
 
 
+def change_seconds(reach: ng.IncrementalReach, name: str, batch: np.ndarray, rounds: int) -> float:
+    """Return the mean time of deleting `batch` and of inserting it again."""
+
+    def both() -> None:
+        reach.delete(name, batch)
+        reach.insert(name, batch)
+
+    return benchmark.measure([benchmark.Case("both", both)], rounds)["both"] / 2
+
+
 def incremental_rows(net: Net, rounds: int, sweep_seconds: float, judged: bool) -> list[benchmark.Row]:
     """Time deleting and inserting again kept elements drawn from the whole largest parameter."""
     name = max(net.weights, key=lambda n: net.weights[n].size)
@@ -116,23 +126,13 @@ def incremental_rows(net: Net, rounds: int, sweep_seconds: float, judged: bool) 
     forms = {"random": elements, "sorted": np.sort(elements)}
     rows = []
     for form, batch in forms.items():
-        cases = [
-            benchmark.Case("delete", lambda batch=batch: reach.delete(name, batch)),
-            benchmark.Case("insert", lambda batch=batch: reach.insert(name, batch)),
-        ]
-        times = benchmark.measure(cases, rounds)
+        seconds = change_seconds(reach, name, batch, rounds) / batch.size
         if reach.n_consistent != ng.sweep(net.graph).consistent.sum():
             raise SystemExit(f"{net.label}: counting went astray")
-        seconds = (times["delete"] + times["insert"]) / 2 / batch.size
         target = 50 if judged and form == "random" else None
         rows.append(benchmark.Row(f"{net.label}: a counted change, {form}", seconds * 1e9, "ns", target=target))
     small = np.random.default_rng(3).choice(kept, size=min(100, kept.size // 10), replace=False)
-    cases = [
-        benchmark.Case("delete", lambda: reach.delete(name, small)),
-        benchmark.Case("insert", lambda: reach.insert(name, small)),
-    ]
-    times = benchmark.measure(cases, 4 * rounds)
-    seconds = (times["delete"] + times["insert"]) / 2
+    seconds = change_seconds(reach, name, small, 4 * rounds)
     case = f"{net.label}: {small.size} counted changes in one call"
     return [*rows, benchmark.Row(case, 1000 * seconds, "ms", "a sweep over the bits", 1000 * sweep_seconds)]
 
