@@ -4,7 +4,7 @@
 #include <string>
 
 #include "kernels.hpp"
-#include "operators.hpp"
+#include "operators/operators.hpp"
 #include "torch_api.hpp"
 
 #define PRUNE_ADAPTERS_EXPORT extern "C" __attribute__((visibility("default")))

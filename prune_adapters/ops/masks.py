@@ -9,28 +9,9 @@ from collections.abc import Sequence
 import torch
 
 from prune_adapters.ops import reference
+from prune_adapters.ops.define import define
 
 __all__ = ["apply_masks_", "pack_mask", "unpack_mask"]
-
-SCHEMAS = (
-    "apply_masks_(Tensor(a!)[] tensors, Tensor[] bits) -> ()",
-    "pack_mask(Tensor mask) -> Tensor",
-    "unpack_mask(Tensor bits, int[] size) -> Tensor",
-)
-
-
-def _define() -> torch.library.Library:
-    """Define the operators, with the reference for every device that has no kernel of its own."""
-    defined = torch.library.Library("prune_adapters", "DEF")
-    for schema in SCHEMAS:
-        defined.define(schema, tags=torch.Tag.pt2_compliant_tag)
-    for function in (reference.apply_masks_, reference.pack_mask, reference.unpack_mask):
-        defined.impl(function.__name__, function, "CompositeExplicitAutograd")
-    return defined
-
-
-operators = _define()
-"""Holds the definitions; they are gone once it is."""
 
 
 def apply_masks_(tensors: Sequence[torch.Tensor], bits: Sequence[torch.Tensor]) -> None:
@@ -142,16 +123,18 @@ def _check_bits(where: str, bits: torch.Tensor, size: torch.Size, device: torch.
         raise ValueError(f"{where}: expected bits of shape ({n_bytes},) for {tuple(size)}, got {tuple(bits.shape)}")
 
 
-@torch.library.register_fake("prune_adapters::apply_masks_", lib=operators)
-def _(tensors: list[torch.Tensor], bits: list[torch.Tensor]) -> None:
-    pass
-
-
-@torch.library.register_fake("prune_adapters::pack_mask", lib=operators)
-def _(mask: torch.Tensor) -> torch.Tensor:
-    return mask.new_empty((mask.numel() + 7) // 8, dtype=torch.uint8)
-
-
-@torch.library.register_fake("prune_adapters::unpack_mask", lib=operators)
-def _(bits: torch.Tensor, size: list[int]) -> torch.Tensor:
-    return bits.new_empty(size, dtype=torch.bool)
+define(
+    "apply_masks_(Tensor(a!)[] tensors, Tensor[] bits) -> ()",
+    reference.apply_masks_,
+    fake=lambda tensors, bits: None,
+)
+define(
+    "pack_mask(Tensor mask) -> Tensor",
+    reference.pack_mask,
+    fake=lambda mask: mask.new_empty((mask.numel() + 7) // 8, dtype=torch.uint8),
+)
+define(
+    "unpack_mask(Tensor bits, int[] size) -> Tensor",
+    reference.unpack_mask,
+    fake=lambda bits, size: bits.new_empty(size, dtype=torch.bool),
+)

@@ -1,4 +1,4 @@
-"""The operators in plain torch: what runs where there is no kernel, and what the kernels are tested against."""
+"""The operators on masks in plain torch."""
 
 from collections.abc import Sequence
 

@@ -1,25 +1,13 @@
-// The operators on masks, for tensors on the CPU. What fits together is checked in Python, in words
-// (prune_adapters/ops/masks.py); what is checked here, for those who call torch.ops, keeps memory safe.
+// The operators on masks, for tensors on the CPU.
+#include "../clear.hpp"
+#include "../tensors.hpp"
 #include "operators.hpp"
-
-#include "clear.hpp"
-#include "tensors.hpp"
 
 namespace prune_adapters {
 namespace {
 
 using torch::OwnTensor;
 using torch::Value;
-
-// What the values on the stack mean: as torch 2.10 has it.
-constexpr std::uint64_t interface_version = 2ULL << 56 | 10ULL << 48;
-
-void require(bool good, const char* function) {
-    if (good) return;
-    const std::string name = function;
-    throw std::runtime_error("prune_adapters::" + name + ": arguments that do not fit; prune_adapters.ops." + name +
-                             " says what is wrong");
-}
 
 bool are_bits(const OwnTensor& bits, Index count) {
     return bits.on_cpu() && bits.dtype() == torch::api.dtype_uint8() && bits.is_contiguous() &&
@@ -86,12 +74,10 @@ void unpack_mask(Value* stack, std::uint64_t, std::uint64_t) {
 
 }  // namespace
 
-void implement_operators() {
-    torch::Library* cpu = nullptr;
-    torch::check(torch::api.init_impl("prune_adapters", "CPU", __FILE__, __LINE__, &cpu), "init_impl");
-    torch::check(torch::api.implement(cpu, "apply_masks_", apply_masks, interface_version), "implement");
-    torch::check(torch::api.implement(cpu, "pack_mask", pack_mask, interface_version), "implement");
-    torch::check(torch::api.implement(cpu, "unpack_mask", unpack_mask, interface_version), "implement");
+void implement_masks(const Registry& cpu) {
+    cpu.add("apply_masks_", apply_masks);
+    cpu.add("pack_mask", pack_mask);
+    cpu.add("unpack_mask", unpack_mask);
 }
 
 }  // namespace prune_adapters

@@ -1,0 +1,28 @@
+"""Defines the operators ``torch.ops.prune_adapters.*``: schema, reference, and what torch asks of each."""
+
+from collections.abc import Callable
+
+import torch
+
+__all__ = ["define", "operators"]
+
+operators = torch.library.Library("prune_adapters", "DEF")
+"""Holds the definitions; they are gone once it is. Pass it as ``lib=`` to the functions of `torch.library`."""
+
+
+def define(schema: str, reference: Callable[..., object], fake: Callable[..., object]) -> None:
+    """Define an operator.
+
+    Parameters
+    ----------
+    schema : str
+        Such as ``"pack_mask(Tensor mask) -> Tensor"``.
+    reference : callable
+        The operator in plain torch, for every device that has no kernel of its own.
+    fake : callable
+        Returns tensors of the right shape, dtype and device without computing them (`torch.library.register_fake`).
+    """
+    operators.define(schema, tags=torch.Tag.pt2_compliant_tag)
+    name = schema.partition("(")[0]
+    operators.impl(name, reference, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"prune_adapters::{name}", fake, lib=operators)

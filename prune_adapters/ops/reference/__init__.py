@@ -1,0 +1,5 @@
+"""The operators in plain torch: what runs where there is no kernel, and what the kernels are tested against."""
+
+from prune_adapters.ops.reference.masks import apply_masks_, pack_mask, unpack_mask
+
+__all__ = ["apply_masks_", "pack_mask", "unpack_mask"]
