@@ -1,6 +1,8 @@
-"""What is trained for path length against accuracy: digits with a small MLP, CIFAR-10 with an MLP or ResNet-20."""
+"""What is trained for path length against accuracy: digits with a small MLP, CIFAR-10 with an MLP, ResNets or VGG."""
 
 import io
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -12,10 +14,10 @@ from torch import Tensor, nn
 
 import netgraph as ng
 import prune_adapters as pa
-from networks import resnet20
+from networks import resnet8, resnet20, vgg_small
 from path_length_grid import Trained
 
-__all__ = ["TASKS", "Task", "train_masked"]
+__all__ = ["TASKS", "Data", "Task", "data", "fresh", "masks_of", "optimizer_of", "size_of", "train_masked"]
 
 Data = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 MEAN, SPREAD = (0.4913, 0.4821, 0.4465), (0.2452, 0.2428, 0.2606)
@@ -37,7 +39,9 @@ class Task:
 TASKS = {
     "digits": Task("digits, MLP of five layers, 64 wide", "digits", 64, 4, 25, 32, 0.1),
     "mlp": Task("CIFAR-10 (JPEG q75), MLP of five layers, 512 wide", "mlp", 64, 4, 40, 128, 0.1),
+    "resnet8": Task("CIFAR-10 (JPEG q75), ResNet-8", "resnet8", 16, 4, 40, 128, 0.1),
     "resnet20": Task("CIFAR-10 (JPEG q75), ResNet-20", "resnet20", 16, 4, 40, 128, 0.1),
+    "vgg": Task("CIFAR-10 (JPEG q75), VGG of six convolutions", "vgg", 64, 4, 40, 128, 0.05),
 }
 
 
@@ -52,7 +56,9 @@ def mlp(*widths: int) -> nn.Sequential:
 NETWORKS = {
     "digits": partial(mlp, 64, 64, 64, 64, 64, 10),
     "mlp": partial(mlp, 3072, 512, 512, 512, 512, 10),
+    "resnet8": resnet8,
     "resnet20": resnet20,
+    "vgg": vgg_small,
 }
 
 
@@ -77,11 +83,44 @@ def _cifar10(folder: Path, part: str) -> tuple[Tensor, Tensor]:
 
     with np.load(folder / f"cifar10_jpeg_{part}.npz", allow_pickle=False) as file:
         jpeg, offset, classes = (file[name] for name in ("jpeg", "offset", "y"))
-    pictures = np.stack(
-        [np.asarray(Image.open(io.BytesIO(jpeg[start:stop].tobytes()))) for start, stop in pairwise(offset)]
-    )
+
+    def opened(place: tuple[int, int]) -> np.ndarray:
+        return np.asarray(Image.open(io.BytesIO(jpeg[slice(*place)].tobytes())))
+
+    with ThreadPoolExecutor() as threads:  # Pillow decodes without holding Python
+        pictures = np.stack(list(threads.map(opened, pairwise(offset))))
     scaled = (pictures.astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(SPREAD)
     return torch.from_numpy(scaled.transpose(0, 3, 1, 2).copy()), torch.from_numpy(classes.astype(np.int64))
+
+
+def masks_of(task: Task, example: Tensor, graph: ng.NodeGraph) -> dict[str, Tensor]:
+    """Return the masks that a graph makes for the network of a task."""
+    return pa.regular_masks(NETWORKS[task.network](), example, graph)
+
+
+def fresh(task: Task, masks: Mapping[str, Tensor], seed: int) -> nn.Module:
+    """Return the network with the fresh weights of a seed, scaled to the inputs that are left, under masks."""
+    torch.manual_seed(seed)
+    model = NETWORKS[task.network]()
+    pa.apply_masks(pa.correct_fan_in(model, masks), masks)
+    return model
+
+
+def size_of(task: Task, example: Tensor, masks: Mapping[str, Tensor]) -> tuple[int, float, float]:
+    """Return the weights that masks keep, the density of the network and its effective density."""
+    traced = pa.to_graph(NETWORKS[task.network](), example, masks=masks)
+    return sum(int(mask.sum()) for mask in masks.values()), ng.density(traced), ng.effective_density(traced)
+
+
+def optimizer_of(
+    task: Task, model: nn.Module, epochs: int
+) -> tuple[torch.optim.SGD, torch.optim.lr_scheduler.LRScheduler]:
+    """Return SGD with momentum and its cosine; on a GPU one kernel steps, and reads the rate from there."""
+    device = next(model.parameters()).device
+    on_gpu = device.type == "cuda"
+    rate = torch.tensor(task.rate, device=device) if on_gpu else task.rate
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4, fused=on_gpu or None)
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
 
 
 def train_masked(task: Task, folder: Path | None, epochs: int, device: str, graph: ng.NodeGraph, seed: int) -> Trained:
@@ -90,15 +129,10 @@ def train_masked(task: Task, folder: Path | None, epochs: int, device: str, grap
     SGD with momentum and a cosine, without augmentation; the accuracy is that of the last epoch.
     """
     torch.set_num_threads(1)  # runs are side by side
-    torch.manual_seed(seed)
     train, test = data(folder)
-    model = NETWORKS[task.network]()
-    masks = pa.regular_masks(model, train[0][:1], graph)
-    pa.apply_masks(pa.correct_fan_in(model, masks), masks)
-    traced = pa.to_graph(model, train[0][:1], masks=masks)
-    optimizer = torch.optim.SGD(model.to(device).parameters(), lr=task.rate, momentum=0.9, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    masks = masks_of(task, train[0][:1], graph)
+    model = fresh(task, masks, seed).to(device)
+    optimizer, schedule = optimizer_of(task, model, epochs)
     options = {"batch_size": task.batch_size, "seed": seed, "progress": False}
     pa.train(model, train, epochs=epochs, optimizer=optimizer, scheduler=schedule, **options)
-    kept = sum(int(mask.sum()) for mask in masks.values())
-    return Trained(pa.accuracy(model, *test), kept, ng.density(traced), ng.effective_density(traced))
+    return Trained(pa.accuracy(model, *test), *size_of(task, train[0][:1], masks))

@@ -161,3 +161,37 @@ def test_the_interval_is_narrow_where_seeds_agree_and_wide_where_they_do_not(ran
     assert (one.value, one.low, one.high) == pytest.approx((-1, -1, -1))
     assert other.low < other.value < other.high
     assert other.high - other.low > 0.3
+
+
+def test_the_slope_is_that_of_the_line_through_all_seeds(rank):
+    x, y = np.arange(6.0) ** 2, np.random.default_rng(0).normal(size=(6, 5))
+    found = rank.slope(x, y)
+
+    assert found.value == pytest.approx(np.polyfit(np.repeat(x, 5), y.ravel(), 1)[0])
+    assert found.low < found.value < found.high
+    assert rank.slope(x, 3 - 0.5 * x[:, None] + np.zeros((6, 5))).high == pytest.approx(-0.5)
+    assert np.isnan(rank.slope(np.ones(6), y).value)
+
+
+def test_graphs_are_kept_with_the_results(grid, graphs, tmp_path):
+    store = grid.Store(tmp_path / "r.sqlite")
+    made = store.graphs("a", lambda: graphs)
+
+    assert made == graphs
+    assert grid.Store(tmp_path / "r.sqlite").graphs("a", list) == graphs
+
+
+def test_runs_together_give_the_same_and_go_on(grid, graphs, tmp_path):
+    one, other = (grid.Store(tmp_path / name) for name in ("one", "other"))
+    expected = grid.run_grid(one, {}, partial(trained, grid), graphs, range(3))
+    other.add("{}", expected[4])
+    sizes = []
+
+    def many(cells):
+        sizes.append(len(cells))
+        return [trained(grid, graph, seed) for _, graph, seed in cells]
+
+    found = grid.run_together(other, {}, many, graphs, range(3), size=2)
+
+    assert found == expected
+    assert sizes == [2, 2, 1]
