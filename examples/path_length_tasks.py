@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +16,24 @@ import netgraph as ng
 import prune_adapters as pa
 from networks import resnet8, resnet20, vgg_small
 from path_length_grid import Trained
+from path_length_plane import matched_width
 
-__all__ = ["TASKS", "Data", "Task", "data", "fresh", "masks_of", "optimizer_of", "size_of", "train_masked"]
+__all__ = [
+    "INPUTS",
+    "TASKS",
+    "Data",
+    "Task",
+    "data",
+    "fresh",
+    "masks_of",
+    "optimizer_of",
+    "size_of",
+    "train_masked",
+    "train_matched",
+]
 
 Data = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
+HIDDEN, CLASSES = 4, 10
 MEAN, SPREAD = (0.4913, 0.4821, 0.4465), (0.2452, 0.2428, 0.2606)
 
 
@@ -34,6 +48,16 @@ class Task:
     epochs: int
     batch_size: int
     rate: float
+    width: int | None = None
+
+    @property
+    def setting(self) -> dict[str, object]:
+        """What a result depends on; a width of None is the usual one."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def built(self) -> nn.Module:
+        """Return the network, with fresh weights."""
+        return NETWORKS[self.network](**({} if self.width is None else {"width": self.width}))
 
 
 TASKS = {
@@ -45,17 +69,20 @@ TASKS = {
 }
 
 
-def mlp(*widths: int) -> nn.Sequential:
-    """Return linear layers, each but the last with batch norm and ReLU."""
+def mlp(inputs: int, width: int) -> nn.Sequential:
+    """Return five linear layers, each but the last with batch norm and ReLU."""
+    widths = inputs, *[width] * HIDDEN, CLASSES
     hidden = [
         layer for a, b in pairwise(widths[:-1]) for layer in (nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU())
     ]
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(*widths[-2:]))
 
 
+INPUTS = {"digits": (64, 64), "mlp": (3072, 512)}
+"""Inputs and width of the networks that can be made wider."""
 NETWORKS = {
-    "digits": partial(mlp, 64, 64, 64, 64, 64, 10),
-    "mlp": partial(mlp, 3072, 512, 512, 512, 512, 10),
+    "digits": partial(mlp, 64, width=64),
+    "mlp": partial(mlp, 3072, width=512),
     "resnet8": resnet8,
     "resnet20": resnet20,
     "vgg": vgg_small,
@@ -93,22 +120,22 @@ def _cifar10(folder: Path, part: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(scaled.transpose(0, 3, 1, 2).copy()), torch.from_numpy(classes.astype(np.int64))
 
 
-def masks_of(task: Task, example: Tensor, graph: ng.NodeGraph) -> dict[str, Tensor]:
+def masks_of(task: Task, example: Tensor, graph: ng.NodeGraph, *, self_loops: bool = False) -> dict[str, Tensor]:
     """Return the masks that a graph makes for the network of a task."""
-    return pa.regular_masks(NETWORKS[task.network](), example, graph)
+    return pa.regular_masks(task.built(), example, graph, self_loops=self_loops)
 
 
 def fresh(task: Task, masks: Mapping[str, Tensor], seed: int) -> nn.Module:
     """Return the network with the fresh weights of a seed, scaled to the inputs that are left, under masks."""
     torch.manual_seed(seed)
-    model = NETWORKS[task.network]()
+    model = task.built()
     pa.apply_masks(pa.correct_fan_in(model, masks), masks)
     return model
 
 
 def size_of(task: Task, example: Tensor, masks: Mapping[str, Tensor]) -> tuple[int, float, float]:
     """Return the weights that masks keep, the density of the network and its effective density."""
-    traced = pa.to_graph(NETWORKS[task.network](), example, masks=masks)
+    traced = pa.to_graph(task.built(), example, masks=masks)
     return sum(int(mask.sum()) for mask in masks.values()), ng.density(traced), ng.effective_density(traced)
 
 
@@ -123,16 +150,32 @@ def optimizer_of(
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
 
 
-def train_masked(task: Task, folder: Path | None, epochs: int, device: str, graph: ng.NodeGraph, seed: int) -> Trained:
+def train_masked(
+    task: Task,
+    folder: Path | None,
+    epochs: int,
+    device: str,
+    graph: ng.NodeGraph,
+    seed: int,
+    *,
+    self_loops: bool = False,
+) -> Trained:
     """Return the test accuracy of a network that was trained from fresh weights under the masks of a graph.
 
     SGD with momentum and a cosine, without augmentation; the accuracy is that of the last epoch.
     """
     torch.set_num_threads(1)  # runs are side by side
     train, test = data(folder)
-    masks = masks_of(task, train[0][:1], graph)
+    masks = masks_of(task, train[0][:1], graph, self_loops=self_loops)
     model = fresh(task, masks, seed).to(device)
     optimizer, schedule = optimizer_of(task, model, epochs)
     options = {"batch_size": task.batch_size, "seed": seed, "progress": False}
     pa.train(model, train, epochs=epochs, optimizer=optimizer, scheduler=schedule, **options)
     return Trained(pa.accuracy(model, *test), *size_of(task, train[0][:1], masks))
+
+
+def train_matched(task: Task, folder: Path | None, epochs: int, device: str, graph: ng.NodeGraph, seed: int) -> Trained:
+    """Return what `train_masked` returns for an MLP with self-loops, as wide as keeps the weights of a dense one."""
+    inputs, dense = INPUTS[task.network]
+    own = replace(task, width=matched_width(graph, inputs, HIDDEN, CLASSES, dense))
+    return train_masked(own, folder, epochs, device, graph, seed, self_loops=True)

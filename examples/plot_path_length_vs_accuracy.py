@@ -8,9 +8,12 @@ degree keep the same number of weights in each layer, so only the way in which t
     python examples/plot_path_length_vs_accuracy.py --degree 4 6
     python examples/plot_path_length_vs_accuracy.py --data FOLDER --network resnet8 --device cuda --stack 40 --bfloat16
 
+    python examples/plot_path_length_vs_accuracy.py --plane
+
 prints one row for each graph, the rank correlations and the slope, and writes to out/:
 
     path_length.png, path_length.pdf    accuracy against mean path length, and against the normalised spectral gap
+    path_length_plane.png, .pdf         with --plane: clustering against path length, coloured by accuracy
     path_length.sqlite                  all graphs and results; a run that was stopped goes on from there
 
 FOLDER (or NETGRAPH_DATA) holds CIFAR-10 as cifar10_jpeg_train.npz and cifar10_jpeg_test.npz.
@@ -19,7 +22,7 @@ FOLDER (or NETGRAPH_DATA) holds CIFAR-10 as cifar10_jpeg_train.npz and cifar10_j
 import argparse
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -35,8 +38,9 @@ from rich.table import Table
 
 import netgraph as ng
 from path_length_grid import Result, ResultsFileError, Store, graphs_of_all_lengths, name_of, run_grid, run_together
+from path_length_plane import Plane, graphs_over_plane, plot_plane
 from path_length_stacked import Together, train_stacks
-from path_length_tasks import TASKS, Task, train_masked
+from path_length_tasks import INPUTS, TASKS, Task, train_masked, train_matched
 from rank_correlation import Estimate, correlation, slope
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
@@ -140,7 +144,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--network", choices=[n for n in TASKS if n != "digits"], default="mlp", help="for CIFAR-10")
     parser.add_argument("--nodes", type=int, help="of the graphs (default: 64; ResNets: 16)")
     parser.add_argument("--degree", type=int, nargs="+", help="of the graphs, one or several (default: 4)")
-    parser.add_argument("--graphs", type=int, default=12, help="how many, at most (default: 12)")
+    parser.add_argument("--plane", action="store_true", help="graphs of all degrees over the plane of You et al.")
+    parser.add_argument("--graphs", type=int, help="how many, at most (default: 12; plane: 60)")
     parser.add_argument("--seeds", type=int, default=8, help="trainings of each graph (default: 8)")
     parser.add_argument("--epochs", type=int, help="(default: 25; CIFAR-10: 40)")
     parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
@@ -156,14 +161,18 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for what is written (default: out)")
     parser.add_argument("--results", type=Path, help="file of results (default: path_length.sqlite in that folder)")
-    parser.add_argument("--quick", action="store_true", help="digits, few graphs and epochs, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="digits, few graphs, seeds and epochs: under a minute")
     args = parser.parse_args()
     if args.quick:
-        args.data, args.graphs, args.seeds, args.epochs, args.jobs = None, 4, 2, 3, 1
+        args.data, args.graphs, args.jobs = None, 6, 1
+        args.seeds, args.epochs, args.stack = (2, 3, None) if args.plane else (8, 15, 48)
     if args.data and not (args.data / "cifar10_jpeg_train.npz").exists():
         parser.error(
             f"--data or NETGRAPH_DATA: no cifar10_jpeg_train.npz in {args.data}; without a folder digits serve"
         )
+    args.graphs = args.graphs or (60 if args.plane else 12)
+    if args.plane and (args.stack or args.network not in INPUTS):
+        parser.error("--plane: its networks are MLPs of different widths, so neither --stack nor another --network")
     if min(args.graphs, args.seeds, args.jobs, args.streams, args.stack or 1) < 1 or args.graphs < 2:
         parser.error("expected at least 2 --graphs, 1 of --seeds, --jobs, --stack and --streams")
     return args
@@ -177,9 +186,10 @@ def trained(
     def told(done: int, total: int) -> None:
         print(f"\r{done} of {total} runs", end="", file=sys.stderr, flush=True)
 
-    setting, seeds = asdict(task) | {"epochs": epochs}, range(args.seeds)
+    setting, seeds = task.setting | {"epochs": epochs}, range(args.seeds)
     if args.stack is None:
-        train = partial(train_masked, task, args.data, epochs, args.device)
+        setting |= {"over": "plane"} if args.plane else {}
+        train = partial(train_matched if args.plane else train_masked, task, args.data, epochs, args.device)
         results = run_grid(store, setting, train, graphs, seeds, jobs=args.jobs, backend=args.backend, told=told)
     else:
         together = Together(args.stack, args.streams, args.bfloat16)
@@ -201,6 +211,27 @@ def shown(degree: int, n_nodes: int, results: list[Result], m: Measured) -> None
     print(f"Slope: {slope(m.lengths, m.accuracies)} points of accuracy per hop\n{conclusion(m)}")
 
 
+def plane(args: argparse.Namespace, task: Task, n_nodes: int, epochs: int, store: Store) -> None:
+    """Train, print and draw the plane."""
+    family = f"{args.graphs} of {n_nodes} nodes over the plane"
+    graphs = store.graphs(family, partial(graphs_over_plane, n_nodes, args.graphs))
+    results = trained(args, task, epochs, store, graphs)
+    m = measure(graphs, results)
+    found = Plane(np.array([ng.spectrum.clustering(graph) for graph in graphs]), m.lengths, m.accuracies)
+    best = found.means.argmax()
+    print(f"{len(graphs)} graphs of {n_nodes} nodes, {args.seeds} seeds, the first of them complete: the dense network")
+    print(f"Best: C {found.clustering[best]:.2f}, L {found.lengths[best]:.2f}: {found.means[best]:.2f} %")
+    print(f"Dense: {found.means[0]:.2f} %; mean spread over seeds {spread(m.accuracies).mean():.2f}")
+    print(f"{found.sweet.sum()} graphs are not significantly worse than the best (one-sided t-test, p >= 0.05)")
+    for name, x in (("C", found.clustering), ("L", found.lengths)):
+        print(f"Spearman of {name} with accuracy: {correlation(x, found.accuracies)}")
+    title = (
+        f"{task.title} if dense, {epochs} epochs\n{len(graphs)} ws-flex graphs of {n_nodes} nodes, {args.seeds} seeds"
+    )
+    plot_plane(found, f"{title}, all networks keep as many weights", args.out / "path_length_plane.png")
+    print(f"Pictures: {args.out / 'path_length_plane.png'}, {args.out / 'path_length_plane.pdf'}")
+
+
 def main() -> None:
     args = arguments()
     task = TASKS[args.network if args.data else "digits"]
@@ -208,10 +239,14 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     store = Store(args.results or args.out / "path_length.sqlite")
     print(task.title)
+    if args.plane:
+        plane(args, task, n_nodes, epochs, store)
+        return
     measured = {}
     for degree in dict.fromkeys(degrees):
-        family = f"{args.graphs} of {n_nodes} nodes and degree {degree}"
-        graphs = store.graphs(family, partial(graphs_of_all_lengths, n_nodes, degree, args.graphs))
+        family = f"{args.graphs} of {n_nodes} nodes and degree {degree}" + ", quick" * args.quick
+        steps = {"steps": 20_000} if args.quick else {}
+        graphs = store.graphs(family, partial(graphs_of_all_lengths, n_nodes, degree, args.graphs, **steps))
         results = trained(args, task, epochs, store, graphs)
         measured[degree] = measure(graphs, results)
         shown(degree, n_nodes, results, measured[degree])

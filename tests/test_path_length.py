@@ -195,3 +195,42 @@ def test_runs_together_give_the_same_and_go_on(grid, graphs, tmp_path):
 
     assert found == expected
     assert sizes == [2, 2, 1]
+
+
+@pytest.fixture
+def plane(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return import_module("path_length_plane")
+
+
+def test_the_plane_is_covered_from_the_complete_graph_on(plane):
+    found = plane.graphs_over_plane(32, 12)
+    lengths, clustering = ([f(g) for g in found] for f in (ng.average_shortest_path_length, ng.spectrum.clustering))
+
+    assert found[0] == ng.generators.complete(32)
+    assert found == plane.graphs_over_plane(32, 12)
+    assert len(set(found)) == 12
+    assert max(lengths) > 3
+    assert min(clustering) < 0.15
+
+
+def test_networks_of_the_plane_keep_as_many_weights(plane):
+    dense = 100 * 64 + 10 * 64 + 3 * 64**2
+    for graph in plane.graphs_over_plane(32, 8):
+        width = plane.matched_width(graph, 100, 4, 10, 64)
+        kept = 110 * width + sum(
+            int(ng.relational_biadjacency(graph, width, width, self_loops=True).sum()) for _ in "abc"
+        )
+
+        assert kept == pytest.approx(dense, rel=0.03)
+    assert plane.matched_width(ng.generators.complete(32), 100, 4, 10, 64) == 64
+
+
+def test_graphs_in_the_sweet_spot_are_not_clearly_worse_than_the_best(plane):
+    from scipy.stats import ttest_ind
+
+    own = np.random.default_rng(0).normal([[2], [1.5], [0], [2]], 0.5, size=(4, 6))
+    expected = [ttest_ind(row, own[own.mean(axis=1).argmax()], alternative="less").pvalue >= 0.05 for row in own]
+
+    assert plane.Plane(np.zeros(4), np.zeros(4), own).sweet.tolist() == expected
+    assert plane.Plane(np.zeros(2), np.zeros(2), np.array([[1.0], [2.0]])).sweet.tolist() == [False, True]
