@@ -165,7 +165,7 @@ def arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if args.quick:
         args.data, args.graphs, args.jobs = None, 6, 1
-        args.seeds, args.epochs, args.stack = (2, 3, None) if args.plane else (8, 15, 48)
+        args.seeds, args.epochs, args.stack = (2, 3, None) if args.plane else (8, 10, 48)
     if args.data and not (args.data / "cifar10_jpeg_train.npz").exists():
         parser.error(
             f"--data or NETGRAPH_DATA: no cifar10_jpeg_train.npz in {args.data}; without a folder digits serve"
