@@ -130,7 +130,7 @@ def _note_dense(ax: plt.Axes, x: float, y: float) -> None:
     ax.annotate(
         "complete graph:\nthe dense network",
         (x, y),
-        (-8, 22),
+        (12, 70),
         textcoords="offset points",
         ha="right",
         fontsize=9,
