@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kernels.hpp"
+#include "linear_kernels.hpp"
 #include "operators/operators.hpp"
 #include "torch_api.hpp"
 
@@ -41,3 +42,21 @@ PRUNE_ADAPTERS_EXPORT void prune_adapters_pack(const std::uint8_t* flags, Index 
 PRUNE_ADAPTERS_EXPORT void prune_adapters_unpack(const std::uint8_t* bits, Index count, std::uint8_t* flags) {
     unpack(bits, count, flags);
 }
+
+PRUNE_ADAPTERS_EXPORT int prune_adapters_lanes(bool is_double) {
+    return is_double ? linear_kernels().tiles_f64.lanes : linear_kernels().tiles_f32.lanes;
+}
+#define PRUNE_ADAPTERS_EXPORT_TILES(T, suffix)                                                              \
+    PRUNE_ADAPTERS_EXPORT void prune_adapters_pack_tile_##suffix(int n, const T* rows, Index stride,        \
+                                                                 Index n_rows, Index features, T* tile) {   \
+        linear_kernels().tiles_##suffix.pack[n - 1](rows, stride, n_rows, features, tile);                  \
+    }                                                                                                       \
+    PRUNE_ADAPTERS_EXPORT void prune_adapters_unpack_tile_##suffix(int n, const T* tile, Index features,    \
+                                                                   T* rows, Index stride, Index n_rows) {   \
+        linear_kernels().tiles_##suffix.unpack[n - 1](tile, features, rows, stride, n_rows);                \
+    }                                                                                                       \
+    PRUNE_ADAPTERS_EXPORT void prune_adapters_sums_##suffix(const T* runs, T* sums) {                       \
+        linear_kernels().tiles_##suffix.sums(runs, sums);                                                   \
+    }
+PRUNE_ADAPTERS_EXPORT_TILES(float, f32)
+PRUNE_ADAPTERS_EXPORT_TILES(double, f64)
