@@ -30,11 +30,7 @@ struct Lanes {
     static constexpr int size = bytes;
     static constexpr int count = bytes / static_cast<int>(sizeof(T));
 
-    static Vector fill(T value) {
-        Vector all;
-        for (int k = 0; k < count; ++k) all[k] = value;
-        return all;
-    }
+    static Vector fill(T value) { return value - Vector{}; }  // compilers know that v - 0 is v, also for v = -0
     static Vector load(const T* at) {
         Vector value;
         std::memcpy(&value, at, bytes);
