@@ -16,6 +16,12 @@ constexpr Index largest_offset = (Index{1} << 31) - 1;
 
 Index whole(Index count, Index unit) { return (count + unit - 1) / unit; }
 
+void require_fitting(bool fits) {
+    if (fits) return;
+    throw std::runtime_error("prune_adapters: the rows of these images are too wide for the convolution; expected fewer "
+                             "than 2^31 elements in the padded rows that one output row reads");
+}
+
 // The input columns that a window sees: padded column `begin` is column `first` of the image.
 struct Seen {
     Index first, begin, count;
@@ -52,17 +58,17 @@ Layout layout_of(const Window& window, Index channels, Index lanes, bool by_imag
     layout.phase = by_images ? 0 : layout.vectors * lanes + (columns.span() - 1) / columns.stride + 1;
     layout.strip_row = by_images ? columns.reach(columns.out) * lanes : columns.stride * layout.phase;
     layout.row_step = rows.stride * layout.strip_row;
+    const Index most = largest_offset / std::max<Index>(channels, 1);
+    require_fitting(layout.strip_row <= most);
     const Index a_row = std::max<Index>(channels * layout.strip_row * element_size, 1);
     Index fitting = (strip_bytes / a_row - rows.span()) / rows.stride + 1;
     fitting = fitting >= 4 ? fitting / 4 * 4 : 4 * a_row * rows.stride > 64 * strip_bytes ? 1 : 4;
     layout.out_rows = std::min(fitting, rows.out);
     layout.in_rows = rows.reach(layout.out_rows);
+    require_fitting(layout.in_rows <= most / layout.strip_row - 1);
     layout.plane = layout.in_rows * layout.strip_row;
     // Planes that are whole pages apart would all want the same lines of the first cache.
     if (layout.plane * element_size % 4096 == 0) layout.plane += lanes;
-    if (layout.plane > largest_offset / std::max<Index>(channels, 1))
-        throw std::runtime_error("prune_adapters: the rows of these images are too wide for the convolution; expected "
-                                 "fewer than 2^31 elements in the rows that one output row reads");
     return layout;
 }
 
