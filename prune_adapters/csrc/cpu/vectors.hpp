@@ -30,11 +30,7 @@ struct Lanes {
     static constexpr int size = bytes;
     static constexpr int count = bytes / static_cast<int>(sizeof(T));
 
-    static Vector fill(T value) {
-        Vector all;
-        for (int k = 0; k < count; ++k) all[k] = value;
-        return all;
-    }
+    static Vector fill(T value) { return value - Vector{}; }  // compilers know that v - 0 is v, also for v = -0
     static Vector load(const T* at) {
         Vector value;
         std::memcpy(&value, at, bytes);
@@ -222,11 +218,11 @@ PRUNE_ADAPTERS_INLINE void unpack_block(const typename L::Element* tile, Index w
 template <class L, int n>
 void pack(const typename L::Element* rows, Index stride, Index n_rows, Index features, typename L::Element* tile) {
     constexpr int count = L::count, width = n * count;
-    Index f = 0;
-    for (; f + count <= features; f += count)
-        for (int v = 0; v < n; ++v)
+    const Index whole = features / count * count;
+    for (int v = 0; v < n; ++v)  // outside: rows that lie a power of 2 apart push each other out of the cache
+        for (Index f = 0; f < whole; f += count)
             pack_block<L>(rows + v * count * stride + f, stride, n_rows - v * count, tile + f * width + v * count, width);
-    for (; f < features; ++f)
+    for (Index f = whole; f < features; ++f)
         for (Index b = 0; b < width; ++b) tile[f * width + b] = b < n_rows ? rows[b * stride + f] : 0;
 }
 
