@@ -6,6 +6,7 @@
 #include "kernels.hpp"
 #include "linear_kernels.hpp"
 #include "operators/operators.hpp"
+#include "panels.hpp"
 #include "torch_api.hpp"
 
 #define PRUNE_ADAPTERS_EXPORT extern "C" __attribute__((visibility("default")))
@@ -44,19 +45,33 @@ PRUNE_ADAPTERS_EXPORT void prune_adapters_unpack(const std::uint8_t* bits, Index
 }
 
 PRUNE_ADAPTERS_EXPORT int prune_adapters_lanes(bool is_double) {
-    return is_double ? linear_kernels().tiles_f64.lanes : linear_kernels().tiles_f32.lanes;
+    return is_double ? linear_kernels().f64.tiles.lanes : linear_kernels().f32.tiles.lanes;
 }
-#define PRUNE_ADAPTERS_EXPORT_TILES(T, suffix)                                                              \
-    PRUNE_ADAPTERS_EXPORT void prune_adapters_pack_tile_##suffix(int n, const T* rows, Index stride,        \
+PRUNE_ADAPTERS_EXPORT bool prune_adapters_permute(const float* values, const std::int32_t* places, Index count,
+                                                  float* permuted) {
+    return permute(values, places, count, permuted);
+}
+#define PRUNE_ADAPTERS_EXPORT_LINEAR(T, suffix)                                                             \
+    PRUNE_ADAPTERS_EXPORT void prune_adapters_pack_tile_##suffix(int width, const T* rows, Index stride,    \
                                                                  Index n_rows, Index features, T* tile) {   \
-        linear_kernels().tiles_##suffix.pack[n - 1](rows, stride, n_rows, features, tile);                  \
+        linear_kernels().suffix.tiles.pack[width](rows, stride, n_rows, features, tile);                    \
     }                                                                                                       \
-    PRUNE_ADAPTERS_EXPORT void prune_adapters_unpack_tile_##suffix(int n, const T* tile, Index features,    \
-                                                                   T* rows, Index stride, Index n_rows) {   \
-        linear_kernels().tiles_##suffix.unpack[n - 1](tile, features, rows, stride, n_rows);                \
+    PRUNE_ADAPTERS_EXPORT void prune_adapters_unpack_tile_##suffix(int width, const T* tile,                \
+                                                                   Index features, T* rows, Index stride,   \
+                                                                   Index n_rows) {                          \
+        linear_kernels().suffix.tiles.unpack[width](tile, features, rows, stride, n_rows);                  \
     }                                                                                                       \
     PRUNE_ADAPTERS_EXPORT void prune_adapters_sums_##suffix(const T* runs, T* sums) {                       \
-        linear_kernels().tiles_##suffix.sums(runs, sums);                                                   \
+        linear_kernels().suffix.tiles.sums(runs, sums);                                                     \
+    }                                                                                                       \
+    PRUNE_ADAPTERS_EXPORT bool prune_adapters_panels_multiply_##suffix(const Panels* matrix,                \
+                                                                       const T* values, const T* bias,      \
+                                                                       const T* x, Index batch, T* y) {     \
+        return multiply(*matrix, values, bias, x, batch, y);                                                \
+    }                                                                                                       \
+    PRUNE_ADAPTERS_EXPORT bool prune_adapters_panels_dots_##suffix(const Panels* matrix, const T* g,        \
+                                                                   const T* x, Index batch, T* found) {     \
+        return dots(*matrix, g, x, batch, found);                                                           \
     }
-PRUNE_ADAPTERS_EXPORT_TILES(float, f32)
-PRUNE_ADAPTERS_EXPORT_TILES(double, f64)
+PRUNE_ADAPTERS_EXPORT_LINEAR(float, f32)
+PRUNE_ADAPTERS_EXPORT_LINEAR(double, f64)

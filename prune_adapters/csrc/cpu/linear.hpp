@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../linear_kernels.hpp"
+#include "panels.hpp"
 #include "vectors.hpp"
 
 namespace prune_adapters {
@@ -16,17 +17,22 @@ void sums_of_runs(const typename L::Element* runs, typename L::Element* found) {
 }
 
 template <class T, int bytes>
-constexpr TileKernels<T> tile_kernels() {
+constexpr LinearKernelsOf<T> linear_kernels_of() {
     using L = Lanes<T, bytes>;
-    return {L::count,
-            {pack<L, 1>, pack<L, 2>, pack<L, 3>, pack<L, 4>},
-            {unpack<L, 1>, unpack<L, 2>, unpack<L, 3>, unpack<L, 4>},
-            sums_of_runs<L>};
+    constexpr int n = narrowest / bytes;  // vectors in a row of the narrowest tile
+    return {{L::count,
+             bytes < 32 ? 1 : 2,
+             {pack<L, n>, pack<L, 2 * n>, pack<L, 4 * n>},
+             {unpack<L, n>, unpack<L, 2 * n>, unpack<L, 4 * n>},
+             sums_of_runs<L>},
+            {{multiply<L, n>, multiply<L, 2 * n>, multiply<L, 4 * n>},
+             multiply_rows<L>,
+             {dots<L, n>, dots<L, 2 * n>, dots<L, 4 * n>}}};
 }
 
 template <int bytes>
 constexpr LinearKernels linear_table(const char* name) {
-    return {name, tile_kernels<float, bytes>(), tile_kernels<double, bytes>()};
+    return {name, check_panels, linear_kernels_of<float, bytes>(), linear_kernels_of<double, bytes>()};
 }
 
 }  // namespace

@@ -218,11 +218,11 @@ PRUNE_ADAPTERS_INLINE void unpack_block(const typename L::Element* tile, Index w
 template <class L, int n>
 void pack(const typename L::Element* rows, Index stride, Index n_rows, Index features, typename L::Element* tile) {
     constexpr int count = L::count, width = n * count;
-    Index f = 0;
-    for (; f + count <= features; f += count)
-        for (int v = 0; v < n; ++v)
+    const Index whole = features / count * count;
+    for (int v = 0; v < n; ++v)  // outside: rows that lie a power of 2 apart push each other out of the cache
+        for (Index f = 0; f < whole; f += count)
             pack_block<L>(rows + v * count * stride + f, stride, n_rows - v * count, tile + f * width + v * count, width);
-    for (; f < features; ++f)
+    for (Index f = whole; f < features; ++f)
         for (Index b = 0; b < width; ++b) tile[f * width + b] = b < n_rows ? rows[b * stride + f] : 0;
 }
 

@@ -22,6 +22,7 @@ void implement_operators() {
     const Registry cpu("CPU");
     implement_masks(cpu);
     implement_conv(cpu);
+    implement_linear(cpu);
 }
 
 }  // namespace prune_adapters
