@@ -77,7 +77,7 @@ class ConvPlan:
         return self.idx.device
 
     @property
-    def tables(self) -> tuple[torch.Tensor, ...]:
+    def tables(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """The tables in the order in which the operator takes them."""
         return self.ptr, self.idx, self.t_ptr, self.t_idx, self.t_perm
 

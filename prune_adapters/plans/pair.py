@@ -62,7 +62,7 @@ class PairPlan(ConvPlan):
         -------
         Tensor, shape (batch, out_channels, out_height, out_width)
         """
-        return ops.pair_conv2d(x, values, bias, *self.tables, stride=stride, padding=padding, dilation=dilation)
+        return ops.pair_conv2d(x, values, bias, *self.tables, stride, padding, dilation)
 
     @classmethod
     def _kept(cls, mask: torch.Tensor) -> torch.Tensor:

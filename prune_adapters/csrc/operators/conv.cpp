@@ -2,10 +2,8 @@
 #include "../conv.hpp"
 
 #include <algorithm>
-#include <optional>
 
-#include "../tensors.hpp"
-#include "operators.hpp"
+#include "arguments.hpp"
 
 namespace prune_adapters {
 namespace {
@@ -21,14 +19,6 @@ const char* name_of(Family family) {
     return family == Family::pairs ? "pair_conv2d" : family == Family::taps ? "sparse_conv2d" : "block_conv2d";
 }
 
-std::optional<OwnTensor> take_optional(Value value) {
-    auto* inner = reinterpret_cast<Value*>(value);
-    if (!inner) return std::nullopt;
-    std::optional<OwnTensor> tensor{OwnTensor(*inner)};
-    delete inner;
-    return tensor;
-}
-
 std::vector<Index> take_numbers(Value value) {
     const std::vector<Value> values = torch::take_list(value);
     return {values.begin(), values.end()};
@@ -38,16 +28,21 @@ bool is_plain(const OwnTensor& tensor, Index dim, std::int32_t dtype) {
     return tensor.on_cpu() && tensor.is_contiguous() && tensor.dim() == dim && tensor.dtype() == dtype;
 }
 
-bool within(const std::int32_t* values, Index count, Index limit) {
-    bool good = true;
-    for (Index k = 0; k < count; ++k) good &= static_cast<Index>(static_cast<std::uint32_t>(values[k])) < limit;
-    return good;
+// What tables point to is seen here only: Python would have to wait for a device.
+void check_range(const std::string& where, const std::int32_t* values, Index count, Index limit) {
+    const auto good = [limit](std::int32_t value) { return static_cast<std::uint32_t>(value) < limit; };
+    bool all = true;
+    for (Index k = 0; k < count; ++k) all &= good(values[k]);
+    if (all) return;
+    throw std::runtime_error("prune_adapters::" + where + " from 0 to " + std::to_string(limit - 1) + ", got " +
+                             std::to_string(*std::find_if_not(values, values + count, good)));
 }
 
-bool ascends(const std::int32_t* ptr, Index groups, Index count) {
+void check_ascends(const std::string& where, const std::int32_t* ptr, Index groups, Index count) {
     bool good = ptr[0] == 0 && ptr[groups] == count;
     for (Index g = 0; g < groups; ++g) good &= ptr[g] <= ptr[g + 1];
-    return good;
+    if (!good)
+        throw std::runtime_error("prune_adapters::" + where + " to go up from 0 to " + std::to_string(count));
 }
 
 // Every argument but the gradient. It owns what torch has passed, whatever is wrong with it.
@@ -58,7 +53,7 @@ public:
         : family(family),
           x(stack[0]),
           values(stack[1]),
-          bias(with_bias ? take_optional(stack[2]) : std::nullopt),
+          bias(with_bias ? take_optional(stack[2]) : 0),
           ptr(stack[2 + with_bias]),
           idx(stack[3 + with_bias]),
           t_ptr(stack[4 + with_bias]),
@@ -76,37 +71,34 @@ public:
         if (!x.on_cpu() || x.dim() != 4 || !x.is_contiguous() || !is_float(x.dtype()) || !fit_tables()) return false;
         batch = x.sizes()[0];
         if (x.sizes()[1] != tables.inputs * tables.in_block || !fit_axes()) return false;
-        return !bias || (is_plain(*bias, 1, x.dtype()) && bias->numel() == channels());
+        return !bias || is_array(bias, x.dtype(), {channels()});
     }
 
-    bool rows_are_good() const {
-        return ascends(tables.ptr, tables.outputs, tables.count) &&
-               within(tables.idx, tables.count, tables.inputs * places());
+    void check_rows() const {
+        const std::string where = std::string(name_of(family)) + ": expected ";
+        check_ascends(where + "ptr", tables.ptr, tables.outputs, tables.count);
+        check_range(where + "idx", tables.idx, tables.count, tables.inputs * places());
     }
 
-    bool columns_are_good() const {
-        return ascends(tables.t_ptr, tables.inputs, tables.count) &&
-               within(tables.t_idx, tables.count, tables.outputs * places()) &&
-               within(tables.t_perm, tables.count, tables.count);
+    void check_columns() const {
+        const std::string where = std::string(name_of(family)) + ": expected ";
+        check_ascends(where + "t_ptr", tables.t_ptr, tables.inputs, tables.count);
+        check_range(where + "t_idx", tables.t_idx, tables.count, tables.outputs * places());
+        check_range(where + "t_perm", tables.t_perm, tables.count, tables.count);
     }
 
     Index channels() const { return tables.outputs * tables.out_block; }
-    bool is_double() const { return x.dtype() == torch::api.dtype_float64(); }
     std::vector<torch::Size> out_sizes() const { return {batch, channels(), window.rows.out, window.columns.out}; }
 
     const Family family;
     const OwnTensor x, values;
-    const std::optional<OwnTensor> bias;
+    const OwnTensor bias;  // or none
     const OwnTensor ptr, idx, t_ptr, t_idx, t_perm;
     ConvTables tables{};
     Window window{};
     Index batch = 0;
 
 private:
-    static bool is_float(std::int32_t dtype) {
-        return dtype == torch::api.dtype_float32() || dtype == torch::api.dtype_float64();
-    }
-
     Index places() const { return tables.by_taps ? tables.kh * tables.kw : 1; }
 
     bool fit_tables() {
@@ -162,25 +154,18 @@ private:
     std::vector<Index> kernel, stride, padding, dilation;
 };
 
-template <class T>
-const T* at(const OwnTensor& tensor) {
-    return static_cast<const T*>(tensor.data());
-}
-
-template <class T>
-void forward_of(const Call& call, OwnTensor& y) {
-    conv_forward(call.tables, call.window, call.batch, at<T>(call.x), at<T>(call.values),
-                 call.bias ? at<T>(*call.bias) : nullptr, static_cast<T*>(y.mutable_data()));
-}
-
 // name(Tensor x, Tensor values, Tensor? bias, <tables>, <window>) -> Tensor
 template <Family family>
 void forward(Value* stack, std::uint64_t, std::uint64_t) {
     Call call(family, stack, true);
-    require(call.fits() && call.rows_are_good(), name_of(family));
+    require(call.fits(), name_of(family));
+    call.check_rows();
     OwnTensor y = torch::empty(call.x.dtype(), call.out_sizes());
-    if (call.is_double()) forward_of<double>(call, y);
-    else forward_of<float>(call, y);
+    with_type(call.x.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        conv_forward(call.tables, call.window, call.batch, data_of<T>(call.x), data_of<T>(call.values),
+                     call.bias ? data_of<T>(call.bias) : nullptr, mutable_data_of<T>(y));
+    });
     stack[0] = y.release();
 }
 
@@ -188,10 +173,10 @@ std::vector<torch::Size> sizes_of(const OwnTensor& tensor) { return {tensor.size
 
 template <class T>
 void gradients_of(const Call& call, const OwnTensor& grad, const std::vector<Index>& needs, OwnTensor* found) {
-    const T* from = at<T>(grad);
-    const auto to = [found](int k) { return static_cast<T*>(found[k].mutable_data()); };
-    if (needs[0]) conv_input_gradient(call.tables, call.window, call.batch, from, at<T>(call.values), to(0));
-    if (needs[1]) conv_value_gradient(call.tables, call.window, call.batch, from, at<T>(call.x), to(1));
+    const T* from = data_of<T>(grad);
+    const auto to = [found](int k) { return mutable_data_of<T>(found[k]); };
+    if (needs[0]) conv_input_gradient(call.tables, call.window, call.batch, from, data_of<T>(call.values), to(0));
+    if (needs[1]) conv_value_gradient(call.tables, call.window, call.batch, from, data_of<T>(call.x), to(1));
     const Index positions = call.window.rows.out * call.window.columns.out;
     if (needs[2]) conv_bias_gradient(call.batch, call.channels(), positions, from, to(2));
 }
@@ -205,14 +190,15 @@ void backward(Value* stack, std::uint64_t n_arguments, std::uint64_t) {
     const std::string name = std::string(name_of(family)) + "_backward";
     const bool fits = call.fits() && needs.size() == 3 && is_plain(grad, 4, call.x.dtype()) &&
                       sizes_of(grad) == call.out_sizes();
-    require(fits && (!needs[0] || call.columns_are_good()) && (!needs[1] || call.rows_are_good()), name.c_str());
+    require(fits, name.c_str());
+    if (needs[0]) call.check_columns();
+    if (needs[1]) call.check_rows();
     const std::int32_t dtype = call.x.dtype();
     const std::vector<torch::Size> none{0};
     OwnTensor found[] = {torch::empty(dtype, needs[0] ? sizes_of(call.x) : none),
                          torch::empty(dtype, needs[1] ? sizes_of(call.values) : none),
                          torch::empty(dtype, needs[2] ? std::vector<torch::Size>{call.channels()} : none)};
-    if (call.is_double()) gradients_of<double>(call, grad, needs, found);
-    else gradients_of<float>(call, grad, needs, found);
+    with_type(dtype, [&](auto zero) { gradients_of<decltype(zero)>(call, grad, needs, found); });
     for (int k = 0; k < 3; ++k) stack[k] = found[k].release();
 }
 
