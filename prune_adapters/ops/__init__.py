@@ -1,7 +1,7 @@
 """Operators for torch, compiled or in plain torch: one schema, one result."""
 
 from prune_adapters.ops.compiled import library
-from prune_adapters.ops.linear import csr_linear, sddmm
+from prune_adapters.ops.linear import block_linear, csr_linear, sddmm
 from prune_adapters.ops.masks import apply_masks_, pack_mask, unpack_mask
 
-__all__ = ["apply_masks_", "csr_linear", "library", "pack_mask", "sddmm", "unpack_mask"]
+__all__ = ["apply_masks_", "block_linear", "csr_linear", "library", "pack_mask", "sddmm", "unpack_mask"]
