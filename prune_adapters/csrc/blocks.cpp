@@ -68,6 +68,7 @@ template <class T>
 bool outer(const Blocks& matrix, const T* g, const T* x, Index batch, T* found) {
     if (!is_good(matrix, nullptr)) return false;
     if (batch == 0) std::fill(found, found + work_of(matrix), T{0});
+    if (batch == 0 || matrix.count == 0) return true;
     const BlockKernels<T>& kernels = linear_kernels().of<T>().blocks;
     const Index n_rows = matrix.rows * matrix.height, n_columns = matrix.columns * matrix.width;
     const Index most = std::min(batch, rows_together);
