@@ -6,13 +6,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 
 from netgraph import Explanation, explain
 from prune_adapters.apply import apply_masks, remembered_masks, remove_masks
-from prune_adapters.checkpoint import (
-    Checkpoint,
-    StoredTensor,
-    checkpoint_graph,
-    inspect_checkpoint,
-    open_checkpoint,
-)
+from prune_adapters.checkpoint import Checkpoint, StoredTensor, checkpoint_graph, inspect_checkpoint, open_checkpoint
 from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
 from prune_adapters.compact import (
     CompactReport,
@@ -55,7 +49,7 @@ from prune_adapters.layers import (
 )
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
-from prune_adapters.plans import PairPlan, SparsePlan, TapPlan
+from prune_adapters.plans import BlockPlan, PairPlan, SparsePlan, TapPlan
 from prune_adapters.prune import consistent_masks, prune
 from prune_adapters.regular import RegularPruning, correct_fan_in, regular_masks, regular_prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
@@ -69,6 +63,7 @@ from prune_adapters.trace import Operation, known_operators, register_rule, to_g
 from prune_adapters.train import accuracy, train
 
 __all__ = [
+    "BlockPlan",
     "ChannelGroup",
     "Checkpoint",
     "CheckpointError",

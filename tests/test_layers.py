@@ -151,9 +151,9 @@ def test_a_state_of_another_shape_or_pattern_is_refused() -> None:
         layer.load_state_dict(other.state_dict())
     with pytest.raises(RuntimeError, match="size mismatch for values"):
         layer.load_state_dict(nn.Linear(3, 2).state_dict())
-    with pytest.raises(RuntimeError, match="Missing key.*values"):
+    with pytest.raises(RuntimeError, match=r"Missing key.*values"):
         layer.load_state_dict({"bias": torch.zeros(2)})
-    with pytest.raises(RuntimeError, match="Unexpected key.*else"):
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*else"):
         layer.load_state_dict(layer.state_dict() | {"else": torch.zeros(2)})
 
 

@@ -16,15 +16,16 @@ class Plan(Protocol):
     """What a layer asks of its plan; see `prune_adapters.plans`."""
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the dense weight, at least its first two dimensions."""
+
+    @property
     def n_values(self) -> int:
         """Number of kept weights."""
 
     @property
     def device(self) -> torch.device:
         """Where the tables are."""
-
-    def mask(self) -> torch.Tensor:
-        """Return the mask of which this is the plan."""
 
     def from_dense(self, weight: torch.Tensor) -> torch.Tensor:
         """Return the kept elements of a dense weight."""
@@ -78,7 +79,12 @@ class SparseLayer(nn.Module):
     @property
     def mask(self) -> torch.Tensor:
         """The mask, in the shape of the dense weight: Tensor of bool, True = kept."""
-        return self._own_shape(self.plan.mask())
+        return self.whole(torch.ones_like(self.values, dtype=torch.bool))
+
+    @property
+    def weight_shape(self) -> torch.Size:
+        """Shape of the dense weight."""
+        return torch.Size(self.plan.shape)
 
     @property
     def weight(self) -> torch.Tensor:
@@ -88,7 +94,11 @@ class SparseLayer(nn.Module):
     @property
     def density(self) -> float:
         """Kept weights / all weights of the dense layer."""
-        return self.plan.n_values / max(self.mask.numel(), 1)
+        return self.values.numel() / max(self.weight_shape.numel(), 1)
+
+    def to_dense(self) -> nn.Module:
+        """Return torch's layer with the same weights, zeros where removed."""
+        raise NotImplementedError
 
     def _own_shape(self, whole: torch.Tensor) -> torch.Tensor:
         """Return what the plan calls a weight in the shape that the dense layer has."""
@@ -135,8 +145,7 @@ class SparseLayer(nn.Module):
         weight = state_dict.pop(prefix + "weight", None)
         if weight is None:
             return
-        fits = weight.shape == self._own_shape(self.plan.mask()).shape
-        state_dict[prefix + "values"] = self.kept(weight) if fits else weight
+        state_dict[prefix + "values"] = self.kept(weight) if weight.shape == self.weight_shape else weight
 
     def _take_tables(self, state_dict: dict[str, Any], prefix: str) -> None:
         """Take over the tables of a sparse state."""
@@ -144,7 +153,7 @@ class SparseLayer(nn.Module):
         names = [name for name in state_dict if name.startswith(start)]
         if names:
             plan = type(self.plan).from_state({name.removeprefix(start): state_dict.pop(name) for name in names})
-            if plan.mask().shape == self.plan.mask().shape and plan.n_values == self.plan.n_values:
+            if plan.shape == self.plan.shape and plan.n_values == self.plan.n_values:
                 self.plan = plan.to(self.values.device)
 
 

@@ -71,6 +71,11 @@ class _Convolution(SparseLayer):
             y = y.squeeze(2)
         return y if batched is x else y.squeeze(0)
 
+    @property
+    def weight_shape(self) -> torch.Size:
+        """Shape of the dense weight."""
+        return self.settings.weight_shape
+
     def _own_shape(self, whole: torch.Tensor) -> torch.Tensor:
         return self.settings.outer(whole)
 
@@ -211,7 +216,7 @@ class _Regular(_Convolution):
 
     @staticmethod
     def _plan(mask: torch.Tensor) -> "PairPlan | TapPlan | BlockPlan":
-        return BlockPlan.from_mask(mask, *block_size(mask))
+        return BlockPlan.from_mask(mask, block=block_size(mask))
 
 
 class RegularConv2d(_Regular):

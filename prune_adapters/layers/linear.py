@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import netgraph as ng
-from prune_adapters.layers.base import Plan, SparseLayer, take_values
+from prune_adapters.layers.base import SparseLayer, take_values
 from prune_adapters.layers.pattern import block_size, check_mask, graph_block, kept_of, start_bias, start_values
 from prune_adapters.plans import BlockPlan, SparsePlan
 
@@ -190,4 +190,4 @@ class RegularLinear(_Linear):
 
     @staticmethod
     def _plan(mask: torch.Tensor) -> BlockPlan:
-        return BlockPlan.from_mask(mask, *block_size(mask))
+        return BlockPlan.from_mask(mask, block=block_size(mask))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -53,26 +53,16 @@ class Settings:
     @classmethod
     def made(cls, n_dimensions: int, arguments: tuple) -> "Settings":
         """Return the settings from the arguments of a torch layer, which checks them."""
-        kind = nn.Conv1d if n_dimensions == 1 else nn.Conv2d
+        kind: Any = nn.Conv1d if n_dimensions == 1 else nn.Conv2d
         *sizes, padding_mode = arguments
         return cls.of(kind(*sizes, False, padding_mode, device="meta"))
 
     def dense(self, bias: bool, device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Conv1d | nn.Conv2d:
         """Return a dense convolution with these settings."""
-        kind = nn.Conv1d if len(self.kernel_size) == 1 else nn.Conv2d
-        return kind(
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            bias,
-            self.padding_mode,
-            device,
-            dtype,
-        )
+        kind: Any = nn.Conv1d if len(self.kernel_size) == 1 else nn.Conv2d
+        sizes = self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding, self.dilation
+        made: nn.Conv1d | nn.Conv2d = kind(*sizes, self.groups, bias, self.padding_mode, device, dtype)
+        return made
 
     @property
     def weight_shape(self) -> torch.Size:
@@ -89,7 +79,7 @@ class Settings:
         if zeros != before or zeros != after:
             sides = [side for pair in zip(reversed(before), reversed(after), strict=True) for side in pair]
             x = F.pad(x, sides, mode="constant" if self.padding_mode == "zeros" else self.padding_mode)
-        return (x.unsqueeze(-2), (0, *zeros)) if len(zeros) == 1 else (x, (zeros[0], zeros[1]))
+        return (x.unsqueeze(-2), (0, zeros[0])) if len(zeros) == 1 else (x, (zeros[0], zeros[1]))
 
     def inner(self, weight: torch.Tensor) -> torch.Tensor:
         """Return a dense weight, or its mask, as plans have it: all inputs in columns, a kernel of two dimensions."""

@@ -1,6 +1,7 @@
 """The forms that a layer can take under a mask, and why it cannot take one."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from prune_adapters.masks import parameter_owners
 
 __all__ = ["BLOCK", "Candidate", "build", "candidates"]
 
-CLASSES: dict[type[nn.Module], dict[str, type]] = {
+CLASSES: dict[type[nn.Module], dict[str, Any]] = {
     nn.Linear: {"sparse": SparseLinear, "regular": RegularLinear},
     nn.Conv1d: {"sparse": SparseConv1d, "regular": RegularConv1d},
     nn.Conv2d: {"sparse": SparseConv2d, "regular": RegularConv2d},
@@ -82,10 +83,12 @@ def build(candidate: Candidate, form: str) -> SparseLayer:
 
 
 def _regular(mask: torch.Tensor) -> tuple[str, ...]:
-    kept_blocks = mask if mask.dim() == 2 else mask.flatten(2).all(dim=2)
-    if mask.dim() > 2 and not torch.equal(mask, kept_blocks[(..., *[None] * (mask.dim() - 2))].expand_as(mask)):
+    """Return whether the mask is made of blocks that are large enough, with all kernel positions alike."""
+    positions = mask.flatten(2) if mask.dim() > 2 else mask[..., None]
+    pairs = positions.all(dim=2)
+    if not torch.equal(positions.any(dim=2), pairs):
         return ()
-    return ("regular",) if min(block_size(kept_blocks)) >= BLOCK else ()
+    return ("regular",) if min(block_size(pairs)) >= BLOCK else ()
 
 
 def _hooked(module: nn.Module) -> str:

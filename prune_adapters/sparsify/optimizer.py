@@ -47,7 +47,9 @@ def exchange_parameters(optimizer: Optimizer, exchanges: list[Exchange]) -> None
     own = [exchange for exchange in exchanges if id(exchange.old) in held]
     if own and isinstance(optimizer, LBFGS) and optimizer.state:
         raise ValueError("sparsify: LBFGS has one history of all parameters together; build a new optimizer")
-    states = {e.new: _state(e, optimizer.state[e.old]) for e in own if e.old in optimizer.state}
+    states: dict[torch.Tensor, dict[str, object]] = {
+        e.new: _state(e, optimizer.state[e.old]) for e in own if e.old in optimizer.state
+    }
     become = {id(e.old): e.new for e in own}
     for exchange in own:
         optimizer.state.pop(exchange.old, None)

@@ -1,7 +1,7 @@
 """What `sparsify` chose for each layer, and why: to read, to store, and to choose the same again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 __all__ = ["LayerChoice", "SparsifyRecord"]
@@ -98,13 +98,14 @@ class SparsifyRecord:
         """Return a table with one row a layer."""
         rows = [("layer", "density", "form", "speed-up", "reason")]
         rows += [(c.name, f"{c.density:.3f}", c.form, f"{c.speedup:.2f}x", c.reason) for c in self.layers]
-        widths = [max(len(row[column]) for row in rows) for column in range(5)]
-        right = {1, 3}
-        lines = [
-            "  ".join(cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths)))
-            for row in rows
-        ]
+        columns = [_aligned(cells, right=number in (1, 3)) for number, cells in enumerate(zip(*rows, strict=True))]
+        lines = ["  ".join(cells) for cells in zip(*columns, strict=True)]
         return "\n".join([f"{self.policy} on {self.machine}", *(line.rstrip() for line in lines)])
+
+
+def _aligned(cells: Sequence[str], *, right: bool) -> list[str]:
+    width = max(map(len, cells))
+    return [cell.rjust(width) if right else cell.ljust(width) for cell in cells]
 
 
 def _choice(entry: Mapping[str, object]) -> LayerChoice:

@@ -143,10 +143,12 @@ def _exchanges(name: str, old: nn.Module, new: nn.Module) -> list[Exchange]:
     else:
         assert isinstance(old, SparseLayer)
         weights = Exchange(f"{name}.values", old.values, new.get_parameter("weight"), old.whole)
-    found = [weights]
-    if isinstance(old.bias, nn.Parameter) and isinstance(new.bias, nn.Parameter):
-        found.append(Exchange(f"{name}.bias", old.bias, new.bias, torch.clone))
-    return found
+    before, after = old._parameters.get("bias"), new._parameters.get("bias")
+    return (
+        [weights]
+        if before is None or after is None
+        else [weights, Exchange(f"{name}.bias", before, after, torch.clone)]
+    )
 
 
 def _parents(model: nn.Module, layer: nn.Module) -> list[tuple[nn.Module, str]]:
