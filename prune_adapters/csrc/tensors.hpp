@@ -33,6 +33,8 @@ public:
     const void* data() const { return get<const void*>(api.data, "data"); }
     void* mutable_data() const { return get<void*>(api.mutable_data, "mutable_data"); }
 
+    explicit operator bool() const { return handle != nullptr; }  // an optional one may be missing
+
     // Hand the tensor over to torch.
     Value release() {
         const Value value = reinterpret_cast<Value>(handle);
@@ -78,6 +80,13 @@ inline std::vector<Value> take_list(Value value) {
 inline std::vector<OwnTensor> take_tensors(Value value) {
     const std::vector<Value> values = take_list(value);
     return std::vector<OwnTensor>(values.begin(), values.end());
+}
+
+inline std::vector<bool> take_flags(Value value) {
+    const std::vector<Value> values = take_list(value);
+    std::vector<bool> flags;
+    for (const Value flag : values) flags.push_back(flag & 1);
+    return flags;
 }
 
 }  // namespace prune_adapters::torch

@@ -21,6 +21,8 @@ void Registry::add(const char* name, torch::Boxed kernel) const {
 void implement_operators() {
     const Registry cpu("CPU");
     implement_masks(cpu);
+    implement_conv(cpu);
+    implement_linear(cpu);
 }
 
 }  // namespace prune_adapters

@@ -30,6 +30,8 @@ inline void require(bool good, const char* function) {
 }
 
 void implement_masks(const Registry& cpu);
+void implement_conv(const Registry& cpu);
+void implement_linear(const Registry& cpu);
 
 // Give torch all kernels for tensors on the CPU. Called once, after torch::bind.
 void implement_operators();
