@@ -58,7 +58,7 @@ private:
 
     void prepare(bool by_images) {
         layouts[by_images] = layout_of(window, channels, kernels.lanes, by_images, sizeof(T));
-        offsets[by_images] = offsets_of(terms, window, layouts[by_images]);
+        offsets[by_images] = offsets_of(terms, window, layouts[by_images], channels);
     }
 
     Index strips(const Tile& tile) const {
@@ -104,9 +104,7 @@ private:
     }
 
     bool is_three(const Layout& layout) const {
-        const Axis &rows = window.rows, &columns = window.columns;
-        return layout.by_images && terms.rows == 1 && terms.tap.empty() && rows.taps == 3 && columns.taps == 3 &&
-               rows.stride == 1 && columns.stride == 1 && rows.step == 1 && columns.step == 1;
+        return layout.by_images && terms.rows == 1 && !terms.by_taps && window.is_plain_three();
     }
 
     void sum_group(const Place& place, Index g, const T* strip, T* sums) const {
@@ -185,7 +183,7 @@ void conv_input_gradient(const ConvTables& tables, const Window& window, Index b
             const bool none = seen.taps() == 0;
             if (none) seen.rows.taps = seen.columns.taps = 1;
             Terms<T> terms;
-            if (none) terms = {tables.inputs, tables.in_block, 1, std::vector<std::int32_t>(tables.inputs + 1), {}, {}, {}, nullptr};
+            if (none) terms = {tables.inputs, tables.in_block, 1, std::vector<std::int32_t>(tables.inputs + 1), {}, false, {}, nullptr};
             else terms = transposed_terms(tables, values, largest_grouping<T>(), rows, columns);
             Sums<T>(terms, seen, batch, tables.outputs * tables.out_block, grad, nullptr, target).run();
         }

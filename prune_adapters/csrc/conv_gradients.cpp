@@ -9,7 +9,7 @@
 namespace prune_adapters {
 namespace {
 
-constexpr Index chunk_bytes = Index{1} << 20;
+constexpr Index chunk_bytes = Index{4} << 20;
 
 template <class T>
 class ValueGradient {
@@ -30,7 +30,7 @@ public:
     void add(const std::vector<Tile>& tiles) {
         if (tiles.empty()) return;
         layout = layout_of(window, inputs, kernels.lanes, tiles[0].by_images, sizeof(T));
-        expand(offsets_of(terms, window, layout));
+        expand(offsets_of(terms, window, layout, inputs));
         grad_plane = layout.out_rows * layout.vectors * layout.lanes;
         if (grad_plane * sizeof(T) % 4096 == 0) grad_plane += layout.lanes;
         const Index a_tile = inputs * layout.plane, all = static_cast<Index>(tiles.size());
@@ -92,6 +92,10 @@ private:
         for (Index r = 0; r < rows; ++r) std::copy(from + r * width, from + (r + 1) * width, to + r * row);
     }
 
+    bool is_three() const {
+        return layout.by_images && tables.out_block == 1 && !tables.by_taps && window.is_plain_three();
+    }
+
     void sum_part(Index g, Index part, Index n_tiles, Index rows, const T* strips, const T* grads) const {
         Index first = 0;
         for (Index p = 0; p < part; ++p) first += parts[p];
@@ -103,7 +107,8 @@ private:
                                        out + (begin * out_block + first) * block, block, n_tiles,
                                        outputs * grad_plane, inputs * layout.plane, rows, layout.vectors,
                                        layout.row_step, layout.vector_step};
-            kernels.gradients[parts[part] / 2](job);
+            if (is_three()) kernels.gradients3(job);
+            else kernels.gradients[parts[part] / 2](job);
         };
         if (out_block == 1) return sum(tables.ptr[g], tables.ptr[g + 1]);
         for (Index j = tables.ptr[g]; j < tables.ptr[g + 1]; ++j) sum(j, j + 1);

@@ -9,6 +9,7 @@ namespace prune_adapters {
 struct Axis {
     Index in, out, stride, begin, taps, step;
 
+    bool is_plain_three() const { return taps == 3 && stride == 1 && step == 1; }
     Index span() const { return (taps - 1) * step + 1; }
     Index reach(Index outputs) const { return (outputs - 1) * stride + span(); }  // inputs that `outputs` of them read
 };
@@ -23,6 +24,7 @@ struct Window {
     Axis rows, columns;
 
     Index taps() const { return rows.taps * columns.taps; }
+    bool is_plain_three() const { return rows.is_plain_three() && columns.is_plain_three(); }
 };
 
 // How a strip lies in memory: [channel][row][column][image], or, by columns, [channel][row][phase][column] of one

@@ -6,18 +6,36 @@
 namespace prune_adapters {
 namespace {
 
-// Weights of a block, [row][entry][tap], in the order of the kernels.
-template <class T, class Weight>
-void lay_out(Index begin, Index end, Index rows, Index taps, const std::vector<Index>& parts, T* own,
-             const Weight& weight) {
-    T* at = own + begin * rows * taps;
+// The weights of one group in the order of the kernels, of blocks whose element (row, entry within, tap) lies at
+// row * row_step + entry * entry_step + taps[k].
+template <class T, class Block>
+void lay_out(Index n_blocks, Index n_entries, const std::vector<Index>& parts, const std::vector<Index>& taps,
+             Index row_step, Index entry_step, const Block& block, T* at) {
     Index first = 0;
     for (const Index part : parts) {
-        for (Index e = begin; e < end; ++e)
-            for (Index k = 0; k < taps; ++k)
-                for (Index r = first; r < first + part; ++r) *at++ = weight(r, e - begin, k);
+        for (Index j = 0; j < n_blocks; ++j)
+            for (Index e = 0; e < n_entries; ++e) {
+                const T* from = block(j) + first * row_step + e * entry_step;
+                for (const Index tap : taps)
+                    for (Index r = 0; r < part; ++r) *at++ = from[r * row_step + tap];
+            }
         first += part;
     }
+}
+
+std::vector<std::int32_t> times(const std::int32_t* ptr, Index groups, Index block) {
+    std::vector<std::int32_t> scaled(ptr, ptr + groups + 1);
+    for (std::int32_t& place : scaled) place *= static_cast<std::int32_t>(block);
+    return scaled;
+}
+
+// The channels of blocks of `block` channels.
+std::vector<std::int32_t> channels_of(const std::int32_t* idx, Index count, Index block) {
+    std::vector<std::int32_t> channels;
+    channels.reserve(static_cast<std::size_t>(count * block));
+    for (Index j = 0; j < count; ++j)
+        for (Index i = 0; i < block; ++i) channels.push_back(static_cast<std::int32_t>(idx[j] * block + i));
+    return channels;
 }
 
 Index tap_of(const ConvTables& tables, const Residue& rows, const Residue& columns, Index ky, Index kx) {
@@ -26,22 +44,25 @@ Index tap_of(const ConvTables& tables, const Residue& rows, const Residue& colum
 
 template <class T>
 Terms<T> transposed_taps(const ConvTables& tables, const T* values, const Residue& rows, const Residue& columns) {
-    Terms<T> terms{tables.inputs, 1, 1, {0}, {}, {}, {}, nullptr};
-    const Index taps = tables.kh * tables.kw;
-    std::vector<std::int32_t> found(static_cast<std::size_t>(taps), -1);
-    for (Index ky = 0; ky < rows.axis.taps; ++ky)
-        for (Index kx = 0; kx < columns.axis.taps; ++kx)
-            found[tap_of(tables, rows, columns, ky, kx)] = static_cast<std::int32_t>(ky * columns.axis.taps + kx);
+    Terms<T> terms{tables.inputs, 1, 1, {0}, {}, true, {}, nullptr};
+    const Index taps = tables.kh * tables.kw, seen = rows.axis.taps * columns.axis.taps;
+    std::vector<std::int32_t> place(static_cast<std::size_t>(tables.outputs * taps), -1);
+    for (Index o = 0; o < tables.outputs; ++o)
+        for (Index ky = 0; ky < rows.axis.taps; ++ky)
+            for (Index kx = 0; kx < columns.axis.taps; ++kx)
+                place[o * taps + tap_of(tables, rows, columns, ky, kx)] =
+                    static_cast<std::int32_t>(o * seen + ky * columns.axis.taps + kx);
+    terms.entries.reserve(static_cast<std::size_t>(tables.count));
+    terms.own.reserve(static_cast<std::size_t>(tables.count));
     for (Index g = 0; g < tables.inputs; ++g) {
         for (Index j = tables.t_ptr[g]; j < tables.t_ptr[g + 1]; ++j) {
-            const std::int32_t tap = found[tables.t_idx[j] % taps];
-            if (tap < 0) continue;
-            terms.channels.push_back(static_cast<std::int32_t>(tables.t_idx[j] / taps));
-            terms.tap.push_back(tap);
+            if (place[tables.t_idx[j]] < 0) continue;
+            terms.entries.push_back(place[tables.t_idx[j]]);
             terms.own.push_back(values[tables.t_perm[j]]);
         }
-        terms.ptr.push_back(static_cast<std::int32_t>(terms.channels.size()));
+        terms.ptr.push_back(static_cast<std::int32_t>(terms.entries.size()));
     }
+    terms.weights = terms.own.data();
     return terms;
 }
 
@@ -56,26 +77,19 @@ std::vector<Index> groupings(Index rows, Index largest) {
 
 template <class T>
 Terms<T> terms_of(const ConvTables& tables, const T* values, Index largest) {
-    const Index taps = tables.kh * tables.kw, out = tables.out_block, in = tables.in_block;
-    Terms<T> terms{tables.outputs, out, tables.by_taps ? 1 : taps, {}, {}, {}, {}, values};
-    for (Index g = 0; g <= tables.outputs; ++g) terms.ptr.push_back(static_cast<std::int32_t>(tables.ptr[g] * in));
-    terms.channels.reserve(static_cast<std::size_t>(tables.count * in));
-    for (Index j = 0; j < tables.count; ++j) {
-        if (tables.by_taps) {
-            terms.channels.push_back(static_cast<std::int32_t>(tables.idx[j] / taps));
-            terms.tap.push_back(static_cast<std::int32_t>(tables.idx[j] % taps));
-        } else {
-            for (Index i = 0; i < in; ++i) terms.channels.push_back(static_cast<std::int32_t>(tables.idx[j] * in + i));
-        }
-    }
+    const Index n_taps = tables.kh * tables.kw, out = tables.out_block, in = tables.in_block;
+    Terms<T> terms{tables.outputs, out, tables.by_taps ? 1 : n_taps, times(tables.ptr, tables.outputs, in),
+                   channels_of(tables.idx, tables.count, in), tables.by_taps, {}, values};
     if (out == 1) return terms;
-    terms.own.resize(static_cast<std::size_t>(tables.count * out * in * taps));
+    terms.own.resize(static_cast<std::size_t>(tables.count * out * in * n_taps));
     const std::vector<Index> parts = groupings(out, largest);
+    std::vector<Index> taps(static_cast<std::size_t>(n_taps));
+    std::iota(taps.begin(), taps.end(), Index{0});
+    const Index block = out * in * n_taps;
     for (Index g = 0; g < tables.outputs; ++g) {
-        const T* blocks = values + tables.ptr[g] * out * in * taps;
-        lay_out(terms.ptr[g], terms.ptr[g + 1], out, taps, parts, terms.own.data(), [&](Index r, Index e, Index k) {
-            return blocks[((e / in * out + r) * in + e % in) * taps + k];
-        });
+        const Index first = tables.ptr[g];
+        const auto at = [&](Index j) { return values + (first + j) * block; };
+        lay_out(tables.ptr[g + 1] - first, in, parts, taps, in * n_taps, n_taps, at, terms.own.data() + first * block);
     }
     terms.weights = terms.own.data();
     return terms;
@@ -100,28 +114,22 @@ std::vector<Residue> residues(const Axis& axis) {
 template <class T>
 Terms<T> transposed_terms(const ConvTables& tables, const T* values, Index largest, const Residue& rows,
                           const Residue& columns) {
-    if (tables.by_taps) {
-        Terms<T> terms = transposed_taps(tables, values, rows, columns);
-        terms.weights = terms.own.data();
-        return terms;
-    }
-    const Index all = tables.kh * tables.kw, kw = columns.axis.taps, taps = rows.axis.taps * kw;
-    const Index out = tables.out_block, in = tables.in_block;
-    Terms<T> terms{tables.inputs, in, taps, {}, {}, {}, {}, nullptr};
-    for (Index g = 0; g <= tables.inputs; ++g) terms.ptr.push_back(static_cast<std::int32_t>(tables.t_ptr[g] * out));
-    terms.channels.reserve(static_cast<std::size_t>(tables.count * out));
-    for (Index j = 0; j < tables.count; ++j)
-        for (Index r = 0; r < out; ++r) terms.channels.push_back(static_cast<std::int32_t>(tables.t_idx[j] * out + r));
-    std::vector<Index> tap;
+    if (tables.by_taps) return transposed_taps(tables, values, rows, columns);
+    const Index all = tables.kh * tables.kw, out = tables.out_block, in = tables.in_block;
+    std::vector<Index> taps;
     for (Index ky = 0; ky < rows.axis.taps; ++ky)
-        for (Index kx = 0; kx < kw; ++kx) tap.push_back(tap_of(tables, rows, columns, ky, kx));
-    terms.own.resize(static_cast<std::size_t>(tables.count * out * in * taps));
+        for (Index kx = 0; kx < columns.axis.taps; ++kx) taps.push_back(tap_of(tables, rows, columns, ky, kx));
+    const Index n_taps = static_cast<Index>(taps.size());
+    Terms<T> terms{tables.inputs, in, n_taps, times(tables.t_ptr, tables.inputs, out),
+                   channels_of(tables.t_idx, tables.count, out), false, {}, nullptr};
+    terms.own.resize(static_cast<std::size_t>(tables.count * out * in * n_taps));
     const std::vector<Index> parts = groupings(in, largest);
-    for (Index g = 0; g < tables.inputs; ++g)
-        lay_out(terms.ptr[g], terms.ptr[g + 1], in, taps, parts, terms.own.data(), [&](Index i, Index e, Index k) {
-            const Index block = tables.t_perm[tables.t_ptr[g] + e / out];
-            return values[((block * out + e % out) * in + i) * all + tap[k]];
-        });
+    for (Index g = 0; g < tables.inputs; ++g) {
+        const Index first = tables.t_ptr[g];
+        const auto at = [&](Index j) { return values + tables.t_perm[first + j] * (out * in * all); };
+        lay_out(tables.t_ptr[g + 1] - first, out, parts, taps, all, in * all, at,
+                terms.own.data() + first * out * in * n_taps);
+    }
     terms.weights = terms.own.data();
     return terms;
 }

@@ -23,8 +23,9 @@ struct ConvTables {
 template <class T>
 struct Terms {
     Index groups, rows, taps;
-    std::vector<std::int32_t> ptr, channels;
-    std::vector<std::int32_t> tap;  // where an entry is one tap: ky * kw + kx of the window; else empty
+    std::vector<std::int32_t> ptr;
+    std::vector<std::int32_t> entries;  // input channels; if an entry is one tap, channel * taps of the window + tap
+    bool by_taps;
     std::vector<T> own;
     const T* weights;
 };

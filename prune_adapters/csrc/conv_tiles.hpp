@@ -33,16 +33,20 @@ struct Offsets {
 };
 
 template <class T>
-Offsets offsets_of(const Terms<T>& terms, const Window& window, const Layout& layout) {
-    const auto tap = [&](Index k) { return layout.tap(window, k / window.columns.taps, k % window.columns.taps); };
-    Offsets offsets;
-    offsets.entries.reserve(terms.channels.size());
-    for (std::size_t e = 0; e < terms.channels.size(); ++e) {
-        const Index within = terms.tap.empty() ? 0 : tap(terms.tap[e]);
-        offsets.entries.push_back(static_cast<std::int32_t>(terms.channels[e] * layout.plane + within));
+Offsets offsets_of(const Terms<T>& terms, const Window& window, const Layout& layout, Index channels) {
+    Offsets offsets{{}, {0}};
+    std::vector<std::int32_t> taps, places;
+    for (Index k = 0; k < window.taps(); ++k)
+        taps.push_back(static_cast<std::int32_t>(
+            layout.tap(window, k / window.columns.taps, k % window.columns.taps)));
+    for (Index c = 0; c < channels; ++c) {
+        const auto plane = static_cast<std::int32_t>(c * layout.plane);
+        if (!terms.by_taps) places.push_back(plane);
+        else for (const std::int32_t tap : taps) places.push_back(plane + tap);
     }
-    if (!terms.tap.empty()) return offsets.taps = {0}, offsets;
-    for (Index k = 0; k < window.taps(); ++k) offsets.taps.push_back(static_cast<std::int32_t>(tap(k)));
+    offsets.entries.reserve(terms.entries.size());
+    for (const std::int32_t entry : terms.entries) offsets.entries.push_back(places[entry]);
+    if (!terms.by_taps) offsets.taps = taps;
     return offsets;
 }
 

@@ -243,12 +243,10 @@ class _Arguments:
                 raise ValueError(f"{self.name}: expected {what} of dtype torch.int32, got {table.dtype}")
             if table.device != self.x.device:
                 raise ValueError(f"{self.name}: expected {what} on {self.x.device}, as x, got {table.device}")
-            fits = table.dim() == 1 and (table.shape[0] == count or (what.endswith("ptr") and table.shape[0] > 0))
-            if not fits:
-                wanted = "at least one element" if what.endswith("ptr") else f"shape ({count},), as idx"
-                raise ValueError(
-                    f"{self.name}: expected {what} of one dimension and {wanted}, got {tuple(table.shape)}"
-                )
+            is_ptr = what.endswith("ptr")
+            if table.dim() != 1 or table.shape[0] != (max(1, table.shape[0]) if is_ptr or count < 0 else count):
+                wanted = "(channels + 1,)" if is_ptr else f"({count},), as idx" if count >= 0 else "(count,)"
+                raise ValueError(f"{self.name}: expected {what} of shape {wanted}, got {tuple(table.shape)}")
 
     def check_channels(self, out_block: int, in_block: int) -> None:
         inputs, outputs = (self.tables[2].shape[0] - 1) * in_block, (self.tables[0].shape[0] - 1) * out_block
@@ -265,7 +263,7 @@ class _Arguments:
             for what, number in zip(named, numbers, strict=True)
         ]
         _check_reach(self.name, self.x, kernel, *pairs[-2:])
-        narrow = self.x.device.type == "cpu" and self.x.dtype in NARROW
+        narrow = self.x.device.type == "cpu" and self.x.dtype in NARROW and not torch.is_autocast_enabled("cpu")
         floats = [self.x, self.values, self.bias]
         if narrow:
             floats = [None if tensor is None else tensor.float() for tensor in floats]

@@ -62,6 +62,7 @@ struct ConvKernels {
     void (*sums3)(const ConvSums<T>&);  // one output, 3 x 3 taps side by side, steps of one vector
     int gradient_groupings;
     void (*gradients[n_groupings])(const ConvGradients<T>&);
+    void (*gradients3)(const ConvGradients<T>&);  // one output, offsets in nines: 3 x 3 taps side by side
     void (*pack)(const ConvRows<T>&);
     void (*unpack)(const T* strip, Index positions, T* images, Index image_step, Index n_images);
     T (*total)(const T* values, Index count);

@@ -205,6 +205,55 @@ void gradients_of(const ConvGradients<typename L::Element>& job) {
         gradient_blocks<L, R, G, false>(job, 0);
 }
 
+// The nine taps of one pair of channels: of nine input vectors at a position, six are known from the one before.
+template <class L>
+PRUNE_ADAPTERS_INLINE void gradient3_block(const ConvGradients<typename L::Element>& job, Index first) {
+    using T = typename L::Element;
+    using V = typename L::Vector;
+    const Index row_step = job.row_step;
+    V acc[9];
+    PRUNE_ADAPTERS_UNROLL
+    for (int k = 0; k < 9; ++k) acc[k] = V{};
+    for (Index tile = 0; tile < job.tiles; ++tile) {
+        const T* grad = job.grad + tile * job.grad_tile;
+        const T* x = job.x + tile * job.x_tile + job.offsets[first];
+        for (Index row = 0; row < job.rows; ++row, x += row_step) {
+            const T* at = x;
+            V in[3][3];
+            PRUNE_ADAPTERS_UNROLL
+            for (int ky = 0; ky < 3; ++ky)
+                PRUNE_ADAPTERS_UNROLL
+                for (int kx = 0; kx < 2; ++kx) in[ky][kx] = L::load(at + ky * row_step + kx * L::count);
+            for (Index v = 0; v < job.vectors; ++v, grad += L::count, at += L::count) {
+                const V own = L::load(grad);
+                PRUNE_ADAPTERS_UNROLL
+                for (int ky = 0; ky < 3; ++ky) {
+                    in[ky][2] = L::load(at + ky * row_step + 2 * L::count);
+                    PRUNE_ADAPTERS_UNROLL
+                    for (int kx = 0; kx < 3; ++kx) acc[3 * ky + kx] += own * in[ky][kx];
+                    in[ky][0] = in[ky][1];
+                    in[ky][1] = in[ky][2];
+                }
+            }
+        }
+    }
+    T found[16];
+    V rows[L::count];
+    PRUNE_ADAPTERS_UNROLL
+    for (int done = 0; done < 9; done += L::count) {
+        PRUNE_ADAPTERS_UNROLL
+        for (int k = 0; k < L::count; ++k) rows[k] = done + k < 9 ? acc[done + k] : V{};
+        L::store(found + done, sums<L>(rows));
+    }
+    PRUNE_ADAPTERS_UNROLL
+    for (int k = 0; k < 9; ++k) job.out[first + k] += found[k];
+}
+
+template <class L>
+void gradients3_of(const ConvGradients<typename L::Element>& job) {
+    for (Index first = 0; first < job.count; first += 9) gradient3_block<L>(job, first);
+}
+
 // Positions that follow each other in the images, `width` to a row of the strip.
 template <class L>
 void pack_run(const ConvRows<typename L::Element>& job, const typename L::Element* images, Index count,
@@ -264,6 +313,7 @@ constexpr ConvKernels<typename L::Element> conv_kernels_of() {
             sums3_of<L>,
             3,
             {gradients_of<L, 1>, gradients_of<L, 2>, gradients_of<L, 4>, nullptr},
+            wide ? gradients3_of<L> : gradients_of<L, 1>,
             pack_rows<L>,
             unpack<L, 1>,
             total_of<L>};
