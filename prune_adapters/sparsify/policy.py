@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from prune_adapters.sparsify.forms import Candidate, build
-from prune_adapters.sparsify.measure import input_shapes, seconds_of
+from prune_adapters.sparsify.measure import inputs_of, seconds_of
 from prune_adapters.sparsify.predict import expected
 from prune_adapters.sparsify.record import FORMS, LayerChoice, SparsifyRecord
 from prune_adapters.trace.example import ExampleInputs, split_inputs
@@ -72,16 +72,16 @@ def _predicted(candidate: Candidate) -> LayerChoice:
 def _measured(
     model: nn.Module, layers: list[Candidate], example_inputs: ExampleInputs, training: bool
 ) -> list[LayerChoice]:
-    shapes = input_shapes(model, {c.name: c.layer for c in layers}, *split_inputs(example_inputs))
+    inputs = inputs_of(model, {c.name: c.layer for c in layers}, *split_inputs(example_inputs))
     found = []
     for candidate in layers:
-        if candidate.name not in shapes or len(candidate.forms) == 1:
+        if candidate.name not in inputs or len(candidate.forms) == 1:
             why = candidate.reason or "it does not run on these inputs"
             found.append(LayerChoice(candidate.name, "dense", candidate.density, why, {}))
             continue
         others = {form: build(candidate, form) for form in candidate.forms if form != "dense"}
-        times = seconds_of({"dense": copy.deepcopy(candidate.layer)} | others, shapes[candidate.name], training)
-        found.append(_fastest(candidate, times, f"measured on {'x'.join(map(str, shapes[candidate.name]))}"))
+        times = seconds_of({"dense": copy.deepcopy(candidate.layer)} | others, inputs[candidate.name], training)
+        found.append(_fastest(candidate, times, f"measured on {'x'.join(map(str, inputs[candidate.name].shape))}"))
     return found
 
 

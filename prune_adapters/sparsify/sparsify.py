@@ -81,7 +81,7 @@ def sparsify(
     if masks is not None:
         apply_masks(bare, masks)
     if not remembered_masks(bare):
-        raise ValueError("sparsify: the model has no masks; pass masks, or call apply_masks(model, masks) first")
+        raise ValueError(f"sparsify: the model has no masks; {_remedy(bare)}")
     found = candidates(bare)
     if any(candidate.name == "" for candidate in found):
         raise ValueError("sparsify: the model itself is the layer to exchange; put it into a Sequential")
@@ -124,6 +124,12 @@ def densify(model: nn.Module, *, optimizer: Optimizer | None = None) -> nn.Modul
     _exchange(bare, made, optimizer)
     apply_masks(bare, masks)
     return model
+
+
+def _remedy(model: nn.Module) -> str:
+    if any(isinstance(module, SparseLayer) for module in model.modules()):
+        return "its layers are sparse already: call densify(model) first to choose anew"
+    return "pass masks, or call apply_masks(model, masks) first"
 
 
 def _exchange(model: nn.Module, made: Mapping[str, nn.Module], optimizer: Optimizer | None) -> None:
