@@ -57,22 +57,23 @@ class Network:
     Parameters
     ----------
     build, masks : callable
-    batch : int
-        Pictures of a timed step.
+    batch, check : int
+        Pictures of a timed step, and of a step of which the losses are compared.
     """
 
     build: Callable[[], nn.Module]
     masks: Callable[[nn.Module, torch.Tensor], Masks]
     batch: int
+    check: int
 
 
 NETWORKS = {
-    "ResNet-20, regular graph, 1/8": Network(partial(resnet20, width=16), regular, 128),
-    "VGG-small, 95 % unstructured": Network(vgg_small, unstructured, 64),
+    "ResNet-20, regular graph, 1/8": Network(partial(resnet20, width=16), regular, 128, 64),
+    "VGG-small, 95 % unstructured": Network(vgg_small, unstructured, 64, 16),
 }
 SHORT = {
-    "ResNet-20, regular graph, 1/8": Network(partial(resnet20, width=16), regular, 4),
-    "VGG-small, 95 % unstructured": Network(partial(vgg_small, width=16), unstructured, 4),
+    "ResNet-20, regular graph, 1/8": Network(partial(resnet20, width=16), regular, 4, 16),
+    "VGG-small, 95 % unstructured": Network(partial(vgg_small, width=16), unstructured, 4, 16),
 }
 """The same in small: for --quick, and for the accuracy of VGG."""
 
@@ -111,11 +112,11 @@ def losses(network: Network, form: str, batches: list[tuple[torch.Tensor, torch.
     return found
 
 
-def agreement(name: str, network: Network, train: tuple[torch.Tensor, torch.Tensor], batch: int) -> list[Row]:
+def agreement(name: str, network: Network, train: tuple[torch.Tensor, torch.Tensor]) -> list[Row]:
     """Return how far the losses of the first steps are from those of the masked dense network, relative to these.
 
     The rate is small: at a usual one a network with batch norm in float32 leaves by itself, within some ten steps, what
-    it does in float64. How far it goes here is told, too.
+    it does in float64. How far the dense one goes here is told, too; twice as far may be the sparse one from it.
 
     Raises
     ------
@@ -125,14 +126,15 @@ def agreement(name: str, network: Network, train: tuple[torch.Tensor, torch.Tens
     rows: list[Row] = []
     dense: dict[torch.dtype, list[float]] = {}
     for dtype, bound in AGREE.items():
-        order = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(0)).split(batch)[:STEPS]
+        order = torch.randperm(len(train[0]), generator=torch.Generator().manual_seed(0)).split(network.check)[:STEPS]
         batches = [(train[0][part].to(dtype), train[1][part]) for part in order]
         dense[dtype] = losses(network, DENSE, batches)
+        own = farthest(dense[dtype], dense[torch.float64])
         off = farthest(losses(network, SPARSE, batches), dense[dtype])
-        assert off <= bound, f"{name}, {dtype}: losses of {STEPS} steps differ by {off:.2g}, more than {bound:g}"
+        most = max(bound, 2 * own)
+        assert off <= most, f"{name}, {dtype}: losses of {STEPS} steps differ by {off:.2g}, more than {most:.2g}"
         rows.append(Row(f"{name}: {STEPS} losses, largest difference to dense, {dtype}", off, "", target=bound))
-    off = farthest(dense[torch.float32], dense[torch.float64])
-    return [*rows, Row(f"{name}: {STEPS} losses, dense in float32 to dense in float64", off, "")]
+    return [*rows, Row(f"{name}: {STEPS} losses, dense in float32 to dense in float64", own, "")]
 
 
 def farthest(ours: list[float], theirs: list[float]) -> float:
@@ -156,7 +158,7 @@ def peaks(network: Network, form: str, side: int) -> dict[str, float]:
     """Return the megabytes that two steps take in this process, which has just been started."""
     torch.set_num_threads(1)
     x, y = torch.randn(network.batch, 3, side, side), torch.arange(network.batch) % 10
-    small = Network(partial(resnet20, width=16), regular, 2)
+    small = SHORT["ResNet-20, regular graph, 1/8"]
     training_step(*prepared(small, form, x[:2]), x[:2], y[:2])()  # what torch imports and sets up does not count
     before = status_bytes("VmRSS")
     model, optimizer = prepared(network, form, x)
@@ -223,7 +225,7 @@ def main() -> None:
     )
     side = train[0].shape[-1]
     for name, network in (SHORT if options.quick else NETWORKS).items():
-        rows += agreement(name, network, train, 16 if options.quick else 32)
+        rows += agreement(name, network, train)
         rows += times(name, network, train, options.rounds)
         rows += [] if options.quick else memory(name, network, side)
         epochs = 1 if options.quick else options.epochs

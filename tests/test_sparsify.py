@@ -238,3 +238,27 @@ def test_a_model_without_masks_or_parts_is_refused() -> None:
         pa.sparsify(nn.Linear(2, 2), {"weight": torch.eye(2).bool()})
     with pytest.raises(ValueError, match="no record of sparsify"):
         pa.SparsifyRecord.from_json('{"format": 1, "layers": [{"form": "round"}]}')
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "rows", "form"),
+    [(0.9, None, "sparse"), (0.9, 128, "sparse"), (0.4, 128, "dense"), (0.9, 1, "dense"), (0.999, 32, "sparse")],
+)
+def test_predictions_go_by_density_and_the_rows_of_the_inputs(sparsity: float, rows: int | None, form: str) -> None:
+    net = nn.Sequential(nn.Linear(512, 512))
+    masks = {"0.weight": torch.rand(512, 512, generator=torch.Generator().manual_seed(0)) >= sparsity}
+    example = None if rows is None else torch.randn(rows, 512)
+    record = pa.sparsify(net, masks, policy="predict", example_inputs=example)
+
+    assert record.forms == {"0": form}
+    assert record.policy == "predicted"
+    assert pa.SparsifyRecord.from_json(record.to_json()) == record
+
+
+def test_single_taps_are_expected_to_be_slower_than_whole_kernels() -> None:
+    net = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 3))
+    pairs = (torch.rand(64, 64, generator=torch.Generator().manual_seed(0)) < 0.5)[:, :, None, None]
+    taps = torch.rand(64, 64, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.5
+    record = pa.sparsify(net, {"0.weight": pairs.expand(-1, -1, 3, 3), "1.weight": taps}, policy="predict")
+
+    assert record.forms == {"0": "sparse", "1": "dense"}

@@ -94,7 +94,7 @@ def start_values(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         Of the device and dtype that the weight is to have.
     """
     drawn = torch.empty(mask.shape, device=like.device, dtype=like.dtype).uniform_(-1, 1)
-    return drawn * _bound(mask, like).reshape(-1, *[1] * (mask.dim() - 1))
+    return drawn.mul_(_bound(mask, like).reshape(-1, *[1] * (mask.dim() - 1)))
 
 
 def start_bias(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Which form each layer is to take: measured here, predicted, or given."""
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -35,7 +36,7 @@ def choices(
     if policy == "measure" and example_inputs is None:
         raise ValueError("sparsify: policy 'measure' needs example_inputs, to know the sizes of the layers' inputs")
     if policy == "predict" or (policy == "auto" and example_inputs is None):
-        return "predicted", [_predicted(candidate) for candidate in layers]
+        return "predicted", _predicted(model, layers, example_inputs)
     if policy in ("auto", "measure"):
         assert example_inputs is not None
         return "measured", _measured(model, layers, example_inputs, training)
@@ -64,15 +65,26 @@ def _given(layers: list[Candidate], forms: Mapping[str, str], reason: str) -> li
     return [LayerChoice(c.name, forms.get(c.name, "dense"), c.density, c.reason or reason, {}) for c in layers]
 
 
-def _predicted(candidate: Candidate) -> LayerChoice:
-    times = {form: expected(candidate.layer, form, candidate.mask, None) for form in candidate.forms}
-    return _fastest(candidate, times, "expected from density and blocks")
+def _predicted(model: nn.Module, layers: list[Candidate], example_inputs: ExampleInputs | None) -> list[LayerChoice]:
+    inputs = {} if example_inputs is None else _inputs(model, layers, example_inputs)
+    found = []
+    for candidate in layers:
+        given = inputs.get(candidate.name)
+        times = {form: expected(candidate.layer, form, candidate.mask, given) for form in candidate.forms}
+        possible = {form: time for form, time in times.items() if math.isfinite(time)}
+        sizes = "" if given is None else f" on {'x'.join(map(str, given.shape))}"
+        found.append(_fastest(candidate, possible, f"expected from density and blocks{sizes}"))
+    return found
+
+
+def _inputs(model: nn.Module, layers: list[Candidate], example_inputs: ExampleInputs) -> dict[str, torch.Tensor]:
+    return inputs_of(model, {c.name: c.layer for c in layers}, *split_inputs(example_inputs))
 
 
 def _measured(
     model: nn.Module, layers: list[Candidate], example_inputs: ExampleInputs, training: bool
 ) -> list[LayerChoice]:
-    inputs = inputs_of(model, {c.name: c.layer for c in layers}, *split_inputs(example_inputs))
+    inputs = _inputs(model, layers, example_inputs)
     found = []
     for candidate in layers:
         if candidate.name not in inputs or len(candidate.forms) == 1:

@@ -41,9 +41,9 @@ def sparsify(
         True = kept. None: those that the model remembers.
     policy : {"auto", "measure", "predict", "dense", "sparse", "regular"}, SparsifyRecord, or mapping of str to str
         "measure" times every form of each layer here, on random inputs of the shapes that `example_inputs` lead to;
-        "predict" goes by density and blocks; "auto" measures if there are `example_inputs`. A form by its name: that
-        one wherever it fits. A record: its choices. A mapping: the form of each layer by its module path, others stay
-        dense.
+        "predict" goes by density and blocks, and by the sizes of `example_inputs` if there are any; "auto" measures
+        if there are `example_inputs`. A form by its name: that one wherever it fits. A record: its choices. A
+        mapping: the form of each layer by its module path, others stay dense.
     example_inputs : Tensor, tuple or dict, optional
         As for `to_graph`.
     training : bool
