@@ -218,11 +218,10 @@ def main() -> None:
     train, test = data(folder and Path(folder))
     if folder is None:  # digits
         train, test = ((x[:, None].expand(-1, 3, -1, -1).contiguous(), y) for x, y in (train, test))
-    train = train[0][: options.images], train[1][: options.images]
-    rows, notes = (
-        [],
-        [f"trained on {len(train[0])} pictures of {'digits' if folder is None else 'CIFAR-10 (JPEG q75)'}"],
-    )
+    images = 256 if options.quick else options.images
+    train = train[0][:images], train[1][:images]
+    title = "digits" if folder is None else "CIFAR-10 (JPEG q75)"
+    rows, notes = [], [f"trained on {len(train[0])} pictures of {title}"]
     side = train[0].shape[-1]
     for name, network in (SHORT if options.quick else NETWORKS).items():
         rows += agreement(name, network, train)
