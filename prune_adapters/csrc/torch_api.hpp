@@ -46,10 +46,15 @@ using Range = void (*)(Size begin, Size end, void* context);
     X(dtype_bool, aoti_torch_dtype_bool, std::int32_t())                                                   \
     X(device_type_cpu, aoti_torch_device_type_cpu, std::int32_t())
 
-struct Api {
 #define PRUNE_ADAPTERS_MEMBER(name, symbol, ...) std::add_pointer_t<__VA_ARGS__> name;
+
+// Looks one up in `library` for `api` and returns the name of what is missing.
+#define PRUNE_ADAPTERS_BIND(name, symbol, ...)                                             \
+    api.name = reinterpret_cast<std::add_pointer_t<__VA_ARGS__>>(dlsym(library, #symbol)); \
+    if (!api.name) return #symbol;
+
+struct Api {
     PRUNE_ADAPTERS_TORCH_FUNCTIONS(PRUNE_ADAPTERS_MEMBER)
-#undef PRUNE_ADAPTERS_MEMBER
 };
 
 // What `bind` has found.

@@ -1,0 +1,11 @@
+// The operators as torch calls them for tensors on CUDA.
+#pragma once
+
+#include "../../operators/registry.hpp"
+
+namespace prune_adapters::cuda {
+
+void implement_masks(const Registry& cuda);
+void implement_linear(const Registry& cuda);
+
+}  // namespace prune_adapters::cuda
