@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from cuda_shim import MODES, compiled, run
-
-every_mode = pytest.mark.parametrize("mode", MODES, ids=["late", "late-reverse", "eager", "eager-reverse"])
+from cuda_shim import MODES, compiled, every_mode, run
 
 
 @pytest.fixture

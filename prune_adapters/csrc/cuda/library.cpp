@@ -14,15 +14,14 @@ const char* const function_names[] = {PRUNE_ADAPTERS_CUDA_FUNCTIONS(PRUNE_ADAPTE
 
 }  // namespace
 
-// Give the kernels to the torch at these places, which is loaded. Returns nullptr, or what torch lacks.
+// Give the kernels to the torch at these paths, which is loaded. Returns nullptr, or what torch lacks.
 PRUNE_ADAPTERS_EXPORT const char* prune_adapters_register(const char* libtorch, const char* libtorch_cuda) {
     static bool registered = false;
     if (registered) return nullptr;
-    if (const char* missing = prune_adapters::torch::bind_cuda(libtorch, libtorch_cuda)) return missing;
+    if (const char* missing = prune_adapters::torch::bind_devices(libtorch)) return missing;
+    if (const char* missing = prune_adapters::torch::bind_stream(libtorch_cuda)) return missing;
     try {
-        const prune_adapters::Registry cuda("CUDA");
-        prune_adapters::cuda::implement_masks(cuda);
-        prune_adapters::cuda::implement_linear(cuda);
+        prune_adapters::cuda::implement_operators(prune_adapters::Registry("CUDA"));
     } catch (const std::runtime_error& error) {
         static const std::string message = error.what();
         return message.c_str();

@@ -7,12 +7,17 @@ namespace prune_adapters::torch {
 
 CudaApi cuda_api;
 
-const char* bind_cuda(const char* libtorch, const char* libtorch_cuda) {
+const char* bind_devices(const char* libtorch) {
     if (const char* missing = bind(libtorch)) return missing;
     CudaApi& api = cuda_api;
     void* library = dlopen(libtorch, RTLD_NOLOAD | RTLD_LAZY);
     PRUNE_ADAPTERS_CUDA_FUNCTIONS(PRUNE_ADAPTERS_BIND)
-    library = dlopen(libtorch_cuda, RTLD_NOLOAD | RTLD_LAZY);
+    return nullptr;
+}
+
+const char* bind_stream(const char* libtorch_cuda) {
+    CudaApi& api = cuda_api;
+    void* library = dlopen(libtorch_cuda, RTLD_NOLOAD | RTLD_LAZY);
     if (!library) return libtorch_cuda;
     PRUNE_ADAPTERS_BIND(current_stream, aoti_torch_get_current_cuda_stream, Status(std::int32_t, void**))
     return nullptr;

@@ -22,13 +22,15 @@ struct Guard;
 
 struct CudaApi {
     PRUNE_ADAPTERS_CUDA_FUNCTIONS(PRUNE_ADAPTERS_MEMBER)
-    Status (*current_stream)(std::int32_t device, void** stream);  // in another library than the rest
+    Status (*current_stream)(std::int32_t device, void** stream);  // in libtorch_cuda
 };
 
 extern CudaApi cuda_api;
 
-// Look all functions up in the libraries at these paths, which are loaded already. Returns nullptr, or what is missing.
-const char* bind_cuda(const char* libtorch, const char* libtorch_cuda);
+// Look the functions up in a library that is loaded already: all but the stream, and the stream. Returns nullptr, or what
+// is missing.
+const char* bind_devices(const char* libtorch);
+const char* bind_stream(const char* libtorch_cuda);
 
 }  // namespace prune_adapters::torch
 

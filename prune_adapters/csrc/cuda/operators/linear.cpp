@@ -29,15 +29,15 @@ Csr matrix_of(const OnDevice& device, const OwnTensor& ptr, const OwnTensor& idx
               Index columns, Index panel, const char* function) {
     require(is_plain(device, ptr, cuda_api.dtype_int32(), 2) && is_plain(device, idx, cuda_api.dtype_int16(), 1),
             function);
-    require(panel > 0 && rows < most && columns < most && ptr.sizes()[1] == rows + 1, function);
-    require(ptr.sizes()[0] == (columns + panel - 1) / panel, function);
+    require(panel > 0 && panel <= 32768 && rows < most && columns < most && ptr.sizes()[1] == rows + 1, function);
+    require(ptr.sizes()[0] == (columns + panel - 1) / panel && idx.numel() <= most, function);
     if (perm) require(is_plain(device, *perm, cuda_api.dtype_int32(), 1) && perm->numel() == idx.numel(), function);
     return {static_cast<const std::int32_t*>(ptr.data()),
             static_cast<const std::int16_t*>(idx.data()),
             perm ? static_cast<const std::int32_t*>(perm->data()) : nullptr,
             static_cast<int>(rows),
             static_cast<int>(columns),
-            static_cast<int>(panel < most ? panel : most),
+            static_cast<int>(panel),
             static_cast<int>(ptr.sizes()[0]),
             idx.numel()};
 }
@@ -101,20 +101,21 @@ void csr_linear_backward(Value* stack, std::uint64_t, std::uint64_t) {
     const Csr matrix = matrix_of(device, ptr, idx, nullptr, rows, columns, static_cast<Index>(stack[8]), name);
     const Csr turned = matrix_of(device, t_ptr, t_idx, &t_perm, columns, rows, static_cast<Index>(stack[9]), name);
     require(values.numel() == matrix.n_values && turned.n_values == matrix.n_values, name);
+    const auto is_needed = [&](int k) { return (needs[static_cast<std::size_t>(k)] & 1) != 0; };
     const auto wanted = [&](int k, std::vector<Index> sizes) {
-        return device.empty(dtype, needs[static_cast<std::size_t>(k)] ? sizes : std::vector<Index>{0});
+        return device.empty(dtype, is_needed(k) ? sizes : std::vector<Index>{0});
     };
     OwnTensor to_x = wanted(0, {batch, columns}), to_values = wanted(1, {matrix.n_values}), to_bias = wanted(2, {rows});
-    if (needs[0] || needs[1]) {
+    if (is_needed(0) || is_needed(1)) {
         const Turned own(device, grad);
-        if (needs[0])
+        if (is_needed(0))
             csr_multiply(number, turned, values.data(), own.data(), nullptr, to_x.mutable_data(), batch, device.stream());
-        if (needs[1]) {
+        if (is_needed(1)) {
             const Turned with(device, x);
             csr_products(number, matrix, own.data(), with.data(), to_values.mutable_data(), batch, device.stream());
         }
     }
-    if (needs[2]) sum_rows(number, grad.data(), to_bias.mutable_data(), batch, rows, device.stream());
+    if (is_needed(2)) sum_rows(number, grad.data(), to_bias.mutable_data(), batch, rows, device.stream());
     check_launch(name);
     stack[0] = to_x.release();
     stack[1] = to_values.release();
