@@ -6,6 +6,7 @@
 
 #include "netgraph/native/isa.hpp"
 #include "netgraph/native/kernels.hpp"
+#include "ranks.hpp"
 
 namespace prune_adapters {
 namespace {
@@ -28,7 +29,7 @@ struct Block {
 
 const Kernels& kernels() { return choice.get(); }
 
-bool use_kernels(const char* name) { return choice.use(name) && netgraph::use_kernels(name); }
+bool use_kernels(const char* name) { return choice.use(name) && netgraph::use_kernels(name) && use_ranks(name); }
 
 void pack(const std::uint8_t* flags, Index count, std::uint8_t* bits) {
     Block packed;

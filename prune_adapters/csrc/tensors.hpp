@@ -80,4 +80,17 @@ inline std::vector<OwnTensor> take_tensors(Value value) {
     return std::vector<OwnTensor>(values.begin(), values.end());
 }
 
+// Whether a tensor holds a bit for each of `count` elements.
+inline bool are_bits(const OwnTensor& bits, Size count) {
+    return bits.on_cpu() && bits.dtype() == api.dtype_uint8() && bits.is_contiguous() && bits.numel() == (count + 7) / 8;
+}
+
+// A list of tensors as a result: torch owns them then.
+inline Value give_tensors(std::vector<OwnTensor> tensors) {
+    List* list = nullptr;
+    check(api.new_list(tensors.size(), &list), "new_list");
+    for (OwnTensor& tensor : tensors) check(api.list_push(list, tensor.release()), "list_push");
+    return reinterpret_cast<Value>(list);
+}
+
 }  // namespace prune_adapters::torch

@@ -21,6 +21,7 @@ void Registry::add(const char* name, torch::Boxed kernel) const {
 void implement_operators() {
     const Registry cpu("CPU");
     implement_masks(cpu);
+    implement_threshold(cpu);
 }
 
 }  // namespace prune_adapters

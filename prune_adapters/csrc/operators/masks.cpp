@@ -9,10 +9,7 @@ namespace {
 using torch::OwnTensor;
 using torch::Value;
 
-bool are_bits(const OwnTensor& bits, Index count) {
-    return bits.on_cpu() && bits.dtype() == torch::api.dtype_uint8() && bits.is_contiguous() &&
-           bits.numel() == (count + 7) / 8;
-}
+using torch::are_bits;
 
 int log_size(std::int32_t dtype) {
     int log = 0;
