@@ -7,6 +7,7 @@
 #include "netgraph/native/isa.hpp"
 #include "netgraph/native/kernels.hpp"
 #include "ranks.hpp"
+#include "soft.hpp"
 
 namespace prune_adapters {
 namespace {
@@ -29,7 +30,9 @@ struct Block {
 
 const Kernels& kernels() { return choice.get(); }
 
-bool use_kernels(const char* name) { return choice.use(name) && netgraph::use_kernels(name) && use_ranks(name); }
+bool use_kernels(const char* name) {
+    return choice.use(name) && netgraph::use_kernels(name) && use_ranks(name) && use_soft(name);
+}
 
 void pack(const std::uint8_t* flags, Index count, std::uint8_t* bits) {
     Block packed;

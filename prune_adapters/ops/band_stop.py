@@ -22,6 +22,9 @@ from prune_adapters.ops.define import define, operators
 
 __all__ = ["band_stop"]
 
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+"""What the operator takes; the public function converts the others."""
+
 Context = Any
 """The context of an autograd function; torch has no type for what it saves."""
 Tensors = Any
@@ -36,7 +39,7 @@ def band_stop(
     Parameters
     ----------
     weight : Tensor
-        Of any shape. float32, float64 and bfloat16 have kernels; all but float64 are computed in float32.
+        Of any shape and float dtype; all but float64 are computed in float32.
     threshold : float or Tensor of shape ()
         The magnitude at which the mask is about one half, at least 0. What `kth_largest` returns will do, on the
         device of the weight, so that nothing waits for it.
@@ -68,6 +71,9 @@ def band_stop(
     """
     if not weight.is_floating_point():
         raise ValueError(f"band_stop: expected a float weight, got {weight.dtype}")
+    if weight.dtype not in DTYPES:
+        masked, mask = band_stop(weight.float(), threshold, sharpness)
+        return masked.to(weight.dtype), mask.to(weight.dtype)
     dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
     numbers = [
         _number(name, value, dtype, weight.device)

@@ -15,6 +15,9 @@ from prune_adapters.ops.define import define
 
 __all__ = ["count_consistent", "reach_sources", "reach_targets"]
 
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.bool, torch.uint8)
+"""What the operators take; the public functions compare the others with 0 first."""
+
 
 def reach_targets(
     weight: torch.Tensor, live: torch.Tensor, *, groups: int = 1, size: Sequence[int] | None = None
@@ -141,6 +144,8 @@ def _checked(
         raise ValueError(f"{where}: expected a weight of shape (rows, columns, ...), got {shape}")
     if groups < 1 or shape[0] % groups:
         raise ValueError(f"{where}: expected groups that divide {shape[0]} rows, got {groups}")
+    if weight.dtype not in DTYPES:
+        weight = weight != 0
     return weight.detach().contiguous(), () if size is None else shape
 
 

@@ -1,4 +1,4 @@
-// The loops of a selection with vectors of 128 bits; which the compiler makes of what any processor has.
+// The loops of a selection with vectors of 128 bits, which the compiler makes of what any processor has.
 #include "rank_loops.hpp"
 
 namespace prune_adapters {

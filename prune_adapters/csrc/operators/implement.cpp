@@ -22,6 +22,8 @@ void implement_operators() {
     const Registry cpu("CPU");
     implement_masks(cpu);
     implement_threshold(cpu);
+    implement_band_stop(cpu);
+    implement_reach(cpu);
 }
 
 }  // namespace prune_adapters

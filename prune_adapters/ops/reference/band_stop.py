@@ -14,8 +14,8 @@ def band_stop(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the masked weight and the mask; see `prune_adapters.ops.band_stop`."""
     wide = _wide(weight)
-    falling, open_ = _parts(wide, threshold, sharpness)
-    mask = -falling * open_
+    falling, exponent = _exponents(wide, threshold, sharpness)
+    mask = -torch.expm1(falling) * torch.sigmoid(exponent)
     return (wide * mask).to(weight.dtype), mask.to(weight.dtype)
 
 
@@ -28,11 +28,12 @@ def band_stop_backward(
 ) -> torch.Tensor:
     """Return the gradient of the weight. A gradient of shape (0,) is one of zeros."""
     wide = _wide(weight)
-    falling, open_ = _parts(wide, threshold, sharpness)
-    slope = 2 * sharpness * wide * open_ * ((falling + 1) * open_ + (1 - open_))
+    falling, exponent = _exponents(wide, threshold, sharpness)
+    passed, stopped = torch.sigmoid(exponent), torch.sigmoid(-exponent)
+    slope = 2 * sharpness * wide * passed * (torch.exp(falling) * passed + stopped)
     found = torch.zeros_like(wide)
     if grad.shape == weight.shape:
-        found = found + _wide(grad) * (wide * slope - falling * open_)
+        found = found + _wide(grad) * (wide * slope - torch.expm1(falling) * passed)
     if grad_mask.shape == weight.shape:
         found = found + _wide(grad_mask) * slope
     return found.to(weight.dtype)
@@ -43,7 +44,9 @@ def _wide(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def _parts(weight: torch.Tensor, threshold: torch.Tensor, sharpness: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return exp(-s w^2) - 1 and sigmoid(s (w^2 - a^2)); the difference of squares is a product, near which it is 0."""
+def _exponents(
+    weight: torch.Tensor, threshold: torch.Tensor, sharpness: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return -s w^2 and s (w^2 - a^2), which is a product of factors so that no digit is lost near 0."""
     size = weight.abs()
-    return torch.expm1(-sharpness * size * size), torch.sigmoid(sharpness * (size - threshold) * (size + threshold))
+    return -sharpness * size * size, sharpness * (size - threshold) * (size + threshold)
