@@ -8,6 +8,9 @@ void implement_operators() {
     implement_masks(cpu);
     implement_conv(cpu);
     implement_linear(cpu);
+    implement_threshold(cpu);
+    implement_band_stop(cpu);
+    implement_reach(cpu);
 }
 
 }  // namespace prune_adapters
