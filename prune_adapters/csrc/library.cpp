@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "blocks.hpp"
 #include "kernels.hpp"
 #include "linear_kernels.hpp"
 #include "operators/operators.hpp"
@@ -72,6 +73,15 @@ PRUNE_ADAPTERS_EXPORT bool prune_adapters_permute(const float* values, const std
     PRUNE_ADAPTERS_EXPORT bool prune_adapters_panels_dots_##suffix(const Panels* matrix, const T* g,        \
                                                                    const T* x, Index batch, T* found) {     \
         return dots(*matrix, g, x, batch, found);                                                           \
+    }                                                                                                       \
+    PRUNE_ADAPTERS_EXPORT bool prune_adapters_blocks_multiply_##suffix(                                     \
+        const Blocks* matrix, const std::int32_t* places, const T* values, const T* bias, const T* x,       \
+        Index batch, T* y) {                                                                                \
+        return multiply(*matrix, places, values, bias, x, batch, y);                                        \
+    }                                                                                                       \
+    PRUNE_ADAPTERS_EXPORT bool prune_adapters_blocks_outer_##suffix(const Blocks* matrix, const T* g,       \
+                                                                    const T* x, Index batch, T* found) {    \
+        return outer(*matrix, g, x, batch, found);                                                          \
     }
 PRUNE_ADAPTERS_EXPORT_LINEAR(float, f32)
 PRUNE_ADAPTERS_EXPORT_LINEAR(double, f64)

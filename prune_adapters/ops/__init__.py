@@ -2,12 +2,13 @@
 
 from prune_adapters.ops.compiled import library
 from prune_adapters.ops.conv import block_conv2d, pair_conv2d, sparse_conv2d
-from prune_adapters.ops.linear import csr_linear, sddmm
+from prune_adapters.ops.linear import block_linear, csr_linear, sddmm
 from prune_adapters.ops.masks import apply_masks_, pack_mask, unpack_mask
 
 __all__ = [
     "apply_masks_",
     "block_conv2d",
+    "block_linear",
     "csr_linear",
     "library",
     "pack_mask",

@@ -8,13 +8,21 @@ from prune_adapters.ops.reference.conv import (
     sparse_conv2d,
     sparse_conv2d_backward,
 )
-from prune_adapters.ops.reference.linear import csr_linear, csr_linear_backward, sddmm
+from prune_adapters.ops.reference.linear import (
+    block_linear,
+    block_linear_backward,
+    csr_linear,
+    csr_linear_backward,
+    sddmm,
+)
 from prune_adapters.ops.reference.masks import apply_masks_, pack_mask, unpack_mask
 
 __all__ = [
     "apply_masks_",
     "block_conv2d",
     "block_conv2d_backward",
+    "block_linear",
+    "block_linear_backward",
     "csr_linear",
     "csr_linear_backward",
     "pack_mask",
