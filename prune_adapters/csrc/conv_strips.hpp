@@ -37,8 +37,11 @@ struct Images {
     Index n_images, channels;
 };
 
-// Fill rows [from, to) of the strip whose first output row is `start`, for channels [first, last). Columns outside of
-// the images are not written: they were zero at the start and stay so.
+// Set the columns outside of the images to 0, once: they stay so.
+template <class T>
+void clear_margins(const Window& window, const Layout& layout, Index channels, T* strip);
+
+// Fill rows [from, to) of the strip whose first output row is `start`, for channels [first, last), but for its margins.
 template <class T>
 void load_rows(const ConvKernels<T>& kernels, const Window& window, const Layout& layout, const Images<T>& images,
                Index start, Index from, Index to, Index first, Index last, T* strip);

@@ -84,9 +84,7 @@ class BlockPlan:
         partly = kept != blocks.all(3).all(1)
         if bool(partly.any()):
             row, column = partly.nonzero()[0].tolist()
-            raise PlanError(
-                f"BlockPlan: expected whole blocks of {block}, got one kept in part at block ({row}, {column})"
-            )
+            raise PlanError(f"BlockPlan: expected whole blocks of {block}, got a part of block ({row}, {column})")
         return cls.from_blocks(kept, block=block)
 
     @classmethod
