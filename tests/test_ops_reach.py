@@ -143,8 +143,8 @@ def test_compiles_in_one_graph_whatever_the_sizes() -> None:
 
 
 def test_exports() -> None:
-    rows = torch.export.Dim("rows")
-    program = torch.export.export(Sweep(), arguments(4), dynamic_shapes=({0: rows}, {1: rows}, None))
+    rows = torch.export.Dim("rows", min=4)
+    program = torch.export.export(Sweep(), arguments(8), dynamic_shapes=({0: rows}, {1: rows}, None))
 
     torch.testing.assert_close(program.module()(*arguments(11)), Sweep()(*arguments(11)))
 
