@@ -63,7 +63,8 @@ def kth_largest(
     total = sum(tensor.numel() for tensor in flat)
     if not torch.compiler.is_compiling() and not 1 <= k <= total:
         raise ValueError(f"kth_largest: expected k between 1 and the {total} elements, got {k}")
-    found = torch.ops.prune_adapters.kth_largest(flat, bits, k, magnitude)
+    with torch.no_grad():
+        found = torch.ops.prune_adapters.kth_largest(flat, bits, k, magnitude)
     _check_found("kth_largest", found, flat, bits, k)
     return found
 
@@ -110,8 +111,8 @@ def keep_largest(
     total = sum(score.numel() for score in flat)
     if not torch.compiler.is_compiling() and not 0 <= keep <= total:
         raise ValueError(f"keep_largest: expected keep between 0 and the {total} elements, got {keep}")
-    flat = [score.contiguous() for score in flat]
-    kept, bound = torch.ops.prune_adapters.keep_largest(flat, bits, keep, magnitude)
+    with torch.no_grad():
+        kept, bound = torch.ops.prune_adapters.keep_largest(flat, bits, keep, magnitude)
     _check_found("keep_largest", bound, flat, bits, keep)
     return kept, bound
 
@@ -119,7 +120,7 @@ def keep_largest(
 def _checked(
     where: str, tensors: Sequence[torch.Tensor], candidates: Bits | None
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Return the tensors in one dtype, without gradients and dense in memory, and the bits that belong to them."""
+    """Return the tensors in one dtype and in one piece each, and the bits that belong to them."""
     if not tensors:
         raise ValueError(f"{where}: expected at least one tensor, got none")
     for number, tensor in enumerate(tensors):
@@ -132,8 +133,7 @@ def _checked(
     dtypes = {tensor.dtype for tensor in tensors}
     double = torch.float64 if torch.float64 in dtypes else torch.float32
     dtype = dtypes.pop() if len(dtypes) == 1 else double
-    flat = [tensor.detach().to(dtype) for tensor in tensors]
-    return [tensor.contiguous() for tensor in flat], list(candidates or ())
+    return [tensor.to(dtype).contiguous() for tensor in tensors], list(candidates or ())
 
 
 def _check_candidates(where: str, tensors: Sequence[torch.Tensor], candidates: Bits) -> None:
