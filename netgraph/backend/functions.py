@@ -9,6 +9,7 @@ import numpy as np
 
 from netgraph.backend.graph import BackendGraph
 from netgraph.backend.hops import TOGETHER, hop_counts, hops, hops_from
+from netgraph.paths.measures import total_hops
 
 __all__ = [
     "all_pairs_shortest_path_length",
@@ -57,7 +58,7 @@ def average_shortest_path_length(G: BackendGraph, weight: None = None, method: s
     counts = hop_counts(G)
     if counts.sum() < n_nodes**2:
         raise nx.NetworkXError(f"Graph is not {'strongly ' if G.directed else ''}connected.")
-    return int(counts @ np.arange(counts.size)) / (n_nodes * (n_nodes - 1))
+    return total_hops(counts) / (n_nodes * (n_nodes - 1))
 
 
 def diameter(G: BackendGraph, e: None = None, usebounds: bool = False, weight: None = None) -> int:

@@ -20,6 +20,7 @@ __all__ = [
     "hop_counts",
     "reachable_fraction",
     "shortest_path_lengths",
+    "total_hops",
 ]
 
 
@@ -47,7 +48,7 @@ def average_shortest_path_length(graph: NodeGraph) -> float:
     """
     counts = distance_histogram(graph)
     pairs = int(counts[1:].sum())
-    return float(counts @ np.arange(len(counts))) / pairs if pairs else float("nan")
+    return total_hops(counts) / pairs if pairs else float("nan")
 
 
 def reachable_fraction(graph: NodeGraph) -> float:
@@ -134,6 +135,26 @@ def hop_counts(graph: NodeGraph, sources: np.ndarray) -> np.ndarray:
     counts = np.zeros(graph.n_nodes + 1, dtype=np.int64)
     most = _native.count_hops(graph.offsets, graph.targets, sources.astype(np.int64), counts)
     return counts[: most + 1]
+
+
+def total_hops(counts: np.ndarray) -> int:
+    """Return the sum of hops over all pairs that a histogram counts.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (largest distance + 1,)
+        As `distance_histogram` returns it.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> total_hops(np.array([4, 6, 4, 2]))
+    20
+    """
+    return int(counts @ np.arange(counts.size))
 
 
 def shortest_path_lengths(graph: NodeGraph) -> np.ndarray:

@@ -8,6 +8,7 @@ from netgraph import native
 from netgraph.compiled import plan_of
 from netgraph.graph import NetGraph
 from netgraph.paths import unit_reference
+from netgraph.paths.measures import total_hops
 
 if TYPE_CHECKING:
     from netgraph import _native
@@ -167,7 +168,7 @@ def input_output_reachable_fraction(graph: NetGraph) -> float:
 
 def _mean(counts: np.ndarray) -> float:
     pairs = int(counts.sum())
-    return float(counts @ np.arange(len(counts))) / pairs if pairs else float("nan")
+    return total_hops(counts) / pairs if pairs else float("nan")
 
 
 def _units(graph: NetGraph, name: str, units: np.ndarray | None) -> np.ndarray:

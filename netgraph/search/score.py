@@ -1,9 +1,8 @@
 """What makes one graph better than another."""
 
-import numpy as np
-
 from netgraph.node_graph import NodeGraph
 from netgraph.paths import distance_histogram, reachable_fraction
+from netgraph.paths.measures import total_hops
 from netgraph.spectrum import four_cycles
 
 __all__ = ["Score", "is_connected", "score_of"]
@@ -15,7 +14,7 @@ Score = tuple[int, int, int]
 def score_of(graph: NodeGraph) -> Score:
     """Return the sum of hops, the diameter and the 4-cycles of a connected graph."""
     counts = distance_histogram(graph)
-    return int(counts @ np.arange(len(counts))), len(counts) - 1, four_cycles(graph)
+    return total_hops(counts), len(counts) - 1, four_cycles(graph)
 
 
 def is_connected(graph: NodeGraph) -> bool:
