@@ -99,3 +99,13 @@ def count_unit_hops(
     plan: Plan, bits: np.ndarray, sources: np.ndarray, wanted: np.ndarray, undirected: bool, counts: np.ndarray
 ) -> None: ...
 def count_hops(offsets: np.ndarray, targets: np.ndarray, sources: np.ndarray, counts: np.ndarray) -> int: ...
+def write_hops(offsets: np.ndarray, targets: np.ndarray, sources: np.ndarray, lengths: np.ndarray) -> None: ...
+def breadth_first(
+    offsets: np.ndarray,
+    targets: np.ndarray,
+    sources: np.ndarray,
+    most: int,
+    order: np.ndarray,
+    hops: np.ndarray,
+    met: np.ndarray,
+) -> None: ...

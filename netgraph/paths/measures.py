@@ -174,13 +174,8 @@ def shortest_path_lengths(graph: NodeGraph) -> np.ndarray:
     >>> shortest_path_lengths(NodeGraph.from_edges(4, [(0, 1), (1, 2)])).tolist()
     [[0, 1, 2, -1], [1, 0, 1, -1], [2, 1, 0, -1], [-1, -1, -1, 0]]
     """
-    lengths = np.zeros((graph.n_nodes, graph.n_nodes), dtype=np.int32)
-    for start in range(0, graph.n_nodes, reference.TOGETHER):
-        sources = np.arange(start, min(start + reference.TOGETHER, graph.n_nodes))
-        part = lengths[:, start : start + len(sources)]
-        missing = np.zeros(part.shape, dtype=bool)
-        for rows in reference.reached(graph, sources):
-            missing = reference.bits_of(rows, len(sources)) == 0
-            part += missing
-        part[missing] = -1
+    if native.kernels is None:
+        return reference.path_lengths(graph)
+    lengths = np.empty((graph.n_nodes, graph.n_nodes), dtype=np.int32)
+    _native.write_hops(graph.offsets, graph.targets, np.arange(graph.n_nodes), lengths)
     return lengths
