@@ -86,12 +86,12 @@ void UnitHops::count(const Index* sources, Index n_sources, const std::uint8_t* 
     }
 }
 
+// A search leaves nothing in `next`, and `front` is read only where this search has written it.
 void UnitHops::clear() {
     for (std::size_t i = 0; i < touched_.size(); ++i) {
         if (!touched_[i]) continue;
         const Layer& layer = plan_.layers[i];
-        for (Scratch* rows : {&seen_, &front_, &next_})
-            std::fill_n(row(*rows, layer.first_unit), layer.units * spread_words, 0);
+        std::fill_n(row(seen_, layer.first_unit), layer.units * spread_words, 0);
         touched_[i] = active_[i] = coming_[i] = 0;
     }
 }
@@ -141,15 +141,9 @@ void UnitHops::follow_wiring() {
     }
 }
 
-bool UnitHops::bring(const Word* bits, Index unit) {
-    const Word* seen = row(seen_, unit);
-    Word *next = row(next_, unit), fresh = 0;
-    for (Index w = 0; w < spread_words; ++w) {
-        const Word news = bits[w] & ~seen[w] & ~next[w];
-        next[w] |= news;
-        fresh |= news;
-    }
-    return fresh != 0;
+// From one row, or from as many as there are units, to `next`.
+bool UnitHops::bring(const Word* bits, Index stride, Index unit, Index units) {
+    return kernels().hops.bring(bits, stride, units, row(seen_, unit), row(next_, unit));
 }
 
 bool UnitHops::follow(const Wires& c) {
@@ -158,15 +152,14 @@ bool UnitHops::follow(const Wires& c) {
         const std::vector<std::int32_t>&from = c.backwards ? plan_.pair_target : plan_.pair_source,
                                &to = c.backwards ? plan_.pair_source : plan_.pair_target;
         for (Index i = c.first_pair; i < c.first_pair + c.n_pairs; ++i)
-            changed |= bring(row(next_, c.source + from[i]), c.target + to[i]);
+            changed |= bring(row(next_, c.source + from[i]), 0, c.target + to[i], 1);
+    } else if (c.fan_in == 1 && c.fan_out == 1) {
+        changed = bring(row(next_, c.source), spread_words, c.target, c.groups);
     } else {
         for (Index g = 0; g < c.groups; ++g) {
             Word joined[spread_words] = {};
-            for (Index i = 0; i < c.fan_in; ++i) {
-                const Word* next = row(next_, c.source + g * c.fan_in + i);
-                for (Index w = 0; w < spread_words; ++w) joined[w] |= next[w];
-            }
-            for (Index i = 0; i < c.fan_out; ++i) changed |= bring(joined, c.target + g * c.fan_out + i);
+            kernels().hops.join(row(next_, c.source + g * c.fan_in), c.fan_in, joined);
+            changed |= bring(joined, 0, c.target + g * c.fan_out, c.fan_out);
         }
     }
     if (changed) touch(c.target_layer);
@@ -178,7 +171,6 @@ Index UnitHops::settle(const std::uint8_t* wanted) {
     Index count = 0;
     for (std::size_t i = 0; i < active_.size(); ++i) {
         const Layer& layer = plan_.layers[i];
-        if (active_[i]) std::fill_n(row(front_, layer.first_unit), layer.units * spread_words, 0);
         active_[i] = coming_[i];
         coming_[i] = 0;
         if (!active_[i]) continue;

@@ -45,7 +45,7 @@ private:
     bool step();
     void follow_wiring();
     bool follow(const Wires& wires);
-    bool bring(const Word* bits, Index unit);
+    bool bring(const Word* bits, Index stride, Index unit, Index units);
     Index settle(const std::uint8_t* wanted);
 
     const Plan& plan_;
