@@ -98,6 +98,15 @@ def swap_edges(cells: np.ndarray, moves: int, tries: int, random: int) -> int: .
 def count_unit_hops(
     plan: Plan, bits: np.ndarray, sources: np.ndarray, wanted: np.ndarray, undirected: bool, counts: np.ndarray
 ) -> None: ...
+def count_each_unit_hops(
+    plan: Plan,
+    bits: np.ndarray,
+    sources: np.ndarray,
+    wanted: np.ndarray,
+    undirected: bool,
+    hops: np.ndarray,
+    pairs: np.ndarray,
+) -> None: ...
 def count_hops(offsets: np.ndarray, targets: np.ndarray, sources: np.ndarray, counts: np.ndarray) -> int: ...
 def write_hops(offsets: np.ndarray, targets: np.ndarray, sources: np.ndarray, lengths: np.ndarray) -> None: ...
 def breadth_first(

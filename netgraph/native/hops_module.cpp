@@ -76,17 +76,33 @@ void breadth_first(const Array<const Index>& offsets, const Array<const std::int
             search.from(sources.data()[i], most, order.data() + i * graph.nodes, hops.data() + i * graph.nodes);
 }
 
-void count_unit_hops(const Plan& plan, const Array<const Word>& bits, const Array<const Index>& sources,
-                     const Array<const bool>& wanted, bool undirected, const Array<Index>& counts) {
+void check_units(const Plan& plan, const Array<const Word>& bits, const Array<const Index>& sources,
+                 const Array<const bool>& wanted) {
     require(static_cast<Index>(bits.size()) == plan.bit_words, "bits: expected those of the plan");
     require(static_cast<Index>(wanted.size()) == plan.n_units, "wanted: expected one for each unit");
-    require(static_cast<Index>(counts.size()) > plan.n_units, "counts: expected one more than units");
     for (std::size_t i = 0; i < sources.size(); ++i)
         require(sources.data()[i] >= 0 && sources.data()[i] < plan.n_units, "sources: one is no unit");
+}
+
+void count_unit_hops(const Plan& plan, const Array<const Word>& bits, const Array<const Index>& sources,
+                     const Array<const bool>& wanted, bool undirected, const Array<Index>& counts) {
+    check_units(plan, bits, sources, wanted);
+    require(static_cast<Index>(counts.size()) > plan.n_units, "counts: expected one more than units");
     nb::gil_scoped_release unlocked;
     UnitHops(plan, bits.data(), undirected)
         .count(sources.data(), static_cast<Index>(sources.size()),
                reinterpret_cast<const std::uint8_t*>(wanted.data()), counts.data());
+}
+
+void count_each_unit_hops(const Plan& plan, const Array<const Word>& bits, const Array<const Index>& sources,
+                          const Array<const bool>& wanted, bool undirected, const Array<Index>& hops,
+                          const Array<Index>& pairs) {
+    check_units(plan, bits, sources, wanted);
+    require(hops.size() == sources.size() && pairs.size() == sources.size(), "hops, pairs: expected one a source");
+    nb::gil_scoped_release unlocked;
+    UnitHops(plan, bits.data(), undirected)
+        .count_each(sources.data(), static_cast<Index>(sources.size()),
+                    reinterpret_cast<const std::uint8_t*>(wanted.data()), hops.data(), pairs.data());
 }
 
 }  // namespace
@@ -101,6 +117,9 @@ void define_hops(nb::module_& module) {
                "Write the nodes within `most` hops of each source as a search meets them, how far, and how many.");
     module.def("count_unit_hops", &count_unit_hops, "plan"_a, "bits"_a, "sources"_a, "wanted"_a, "undirected"_a,
                "counts"_a.noconvert(), "Add to counts[k] the pairs of a source and another wanted unit k hops apart.");
+    module.def("count_each_unit_hops", &count_each_unit_hops, "plan"_a, "bits"_a, "sources"_a, "wanted"_a,
+               "undirected"_a, "hops"_a.noconvert(), "pairs"_a.noconvert(),
+               "Add for each source the other wanted units that it reaches and their hops in all.");
 }
 
 }  // namespace netgraph
