@@ -73,7 +73,7 @@ def search_cayley(
     Returns
     -------
     NodeGraph or None
-        None if no try gave a connected graph of this degree.
+        None if no try gave a connected graph of this degree, as for one node.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def search_cayley(
     rng = np.random.default_rng(seed)
     groups = list(_groups(n_nodes))
     best, least = None, np.inf
-    for _ in range(tries):
+    for _ in range(tries if groups else 0):
         sizes, r = groups[rng.integers(len(groups))]
         chosen = _draw(sizes, r, degree, rng)
         if chosen is None:

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +84,8 @@ def shorten(
         The graph is not connected.
     InfeasibleDegreeError
         The graph has fewer than two nodes.
+    TypeError
+        `graph` is no NodeGraph, or `steps` no whole number.
     ValueError
         Neither or both of `steps` and `seconds` are given, an option is unknown, or the graph does not suit the method.
 
@@ -136,6 +138,11 @@ def resume(
     -------
     Shortened
 
+    Raises
+    ------
+    TypeError
+        `search` is neither.
+
     Examples
     --------
     >>> ring = NodeGraph.from_edges(10, [(i, (i + k) % 10) for i in range(10) for k in (1, 5) if k == 1 or i < 5])
@@ -146,6 +153,8 @@ def resume(
     (False, True)
     """
     state = search.state if isinstance(search, Shortened) else search
+    if not isinstance(state, SearchState):
+        raise TypeError(f"search: expected a Shortened or its state, got {type(search).__name__}")
     if backend is None:
         chains, stopped = _in_threads(state, progress)
     else:
@@ -154,10 +163,14 @@ def resume(
 
 
 def _check(graph: NodeGraph, steps: int | None, seconds: float | None, method: str, objective: str) -> None:
+    if not isinstance(graph, NodeGraph):
+        raise TypeError(f"graph: expected a NodeGraph, got {type(graph).__name__}; NodeGraph.from_networkx makes one")
     if (steps is None) == (seconds is None):
         raise ValueError("steps, seconds: expected one of them, steps= for a result that repeats")
     if (steps if steps is not None else seconds or 0) <= 0:
         raise ValueError(f"steps, seconds: expected more than 0, got {steps if steps is not None else seconds}")
+    if steps is not None and not isinstance(steps, int | np.integer):
+        raise TypeError(f"steps: expected a whole number, got {steps!r}")
     for name, value, known in (("method", method, METHODS), ("objective", objective, OBJECTIVES)):
         if value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
@@ -170,24 +183,33 @@ def _check(graph: NodeGraph, steps: int | None, seconds: float | None, method: s
 
 
 def _in_threads(state: SearchState, progress: Callable[[SearchProgress], None] | None) -> tuple[list[ChainState], bool]:
-    """Run the chains in threads: the calling thread waits, so that an interrupt never meets a chain half way."""
+    """Run the chains in threads: the calling thread waits, so that an interrupt never meets a chain half way.
+
+    Chains that an interrupt keeps from starting stay as they are.
+    """
     stop, lock = threading.Event(), threading.Lock()
+    futures: list[Future[ChainState]] = []
 
     def run(number: int) -> ChainState:
         report = None if progress is None else _reporter(state, number, progress, lock, stop)
         return run_chain(state.stages, state.chains[number], state.budget, stop=stop, report=report)
 
     with ThreadPoolExecutor(state.threads) as pool:
-        futures = [pool.submit(run, number) for number in range(len(state.chains))]
         try:
-            chains = [future.result() for future in futures]
+            futures.extend(pool.submit(run, number) for number in range(len(state.chains)))
+            wait(futures, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
             stop.set()
-            chains = [future.result() for future in futures]
-        except BaseException:
-            stop.set()
-            raise
-    return chains, stop.is_set()
+        chains = _results(futures, stop)
+    return [*chains, *state.chains[len(chains) :]], stop.is_set()
+
+
+def _results(futures: list[Future[ChainState]], stop: threading.Event) -> list[ChainState]:
+    try:
+        return [future.result() for future in futures]
+    except BaseException:
+        stop.set()
+        raise
 
 
 def _reporter(
