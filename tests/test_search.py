@@ -3,6 +3,7 @@
 import pickle
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -13,6 +14,7 @@ import netgraph as ng
 from netgraph import native
 from netgraph.search import algebraic, plan, reference, schedule, score, tables
 
+ROOT = Path(__file__).parents[1]
 needs_kernels = pytest.mark.skipif(native.kernels is None, reason="the compiled kernels are missing")
 
 
@@ -244,12 +246,24 @@ def test_chains_give_the_same_result_in_any_number_of_threads():
     assert results[0].path_length <= ng.shorten(graph, steps=500, seed=3).path_length
 
 
-def test_chains_give_the_same_result_through_joblib():
-    pytest.importorskip("joblib")
+@pytest.mark.parametrize("backend", ["threading", "sequential", "loky", "dask"])
+def test_chains_give_the_same_result_through_joblib(backend, monkeypatch):
+    joblib = pytest.importorskip("joblib")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the processes of loky
     graph = regular(40, 4)
-    threads = ng.shorten(graph, steps=300, chains=2, seed=3)
+    threads = ng.shorten(graph, steps=300, chains=3, threads=2, seed=3)
+    if backend == "dask":
+        distributed = pytest.importorskip("distributed")
+        with distributed.Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None):
+            found = ng.shorten(graph, steps=300, chains=3, threads=2, seed=3, backend=backend)
+    else:
+        found = ng.shorten(graph, steps=300, chains=3, threads=2, seed=3, backend=backend)
+    if backend == "loky":
+        joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
 
-    assert ng.shorten(graph, steps=300, chains=2, seed=3, backend="threading").graph == threads.graph
+    assert found.graph == threads.graph
+    assert (found.steps, found.accepted, found.finished) == (900, threads.accepted, True)
+    assert_array_equal(found.trace, threads.trace)
 
 
 def interrupt_at(block):
