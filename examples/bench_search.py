@@ -37,6 +37,9 @@ PAIR_SWAPS = {(256, 16): 1.5e6, (4096, 60): 100e3}
 TURNS = {(1024, 8, 64): 1.5e6, (4096, 60, 64): None}
 """The least evaluations a second with a symmetry of that order."""
 
+CHAIN_SECONDS = 30.0
+"""What a chain of a long search takes: several short ones find more than one that stays where it is."""
+
 LENGTHS = {
     (64, 4): 2.889,
     (64, 6): 2.33334,
@@ -157,7 +160,8 @@ def record_rows(seconds: float, seeds: int, quick: bool) -> Iterator[benchmark.R
     """Search for long and yield the shortest mean path length of some seeds beside the best known."""
     for n_nodes, degree in list(peers.QUOTED_GAPS)[: 1 if quick else None]:
         graph = regular_graph(n_nodes, degree)
-        results = (ng.shorten(graph, seconds=seconds, seed=seed, threads=1) for seed in range(seeds))
+        chains = max(1, round(seconds / CHAIN_SECONDS))
+        results = (ng.shorten(graph, seconds=seconds, chains=chains, seed=s, threads=1) for s in range(seeds))
         found = min(results, key=lambda result: result.path_length)
         known = found.bound * (1 + (peers.QUOTED_GAPS[n_nodes, degree] + 0.0005) / 100)  # as it was before rounding
         label = f"({n_nodes}, {degree}): best of {seeds} seeds, {seconds:g} s each, diameter {found.diameter}"

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "anneal.hpp"
+#include "cayley.hpp"
 #include "lifts.hpp"
 #include "two_hops.hpp"
 
@@ -47,6 +48,10 @@ Lifts lifts_of(const Array<const Arc, 2>& cells, int group) {
         require((cells.data()[i] >> 8) < rows && static_cast<int>(cells.data()[i] & 0xff) < group,
                 "cells: an arc leads to no node");
     return {cells.data(), rows, static_cast<Index>(cells.shape(1)), group};
+}
+
+Cayley cayley_of(const Array<const Cayley::Cell, 2>& cells, int) {
+    return {cells.data(), static_cast<Index>(cells.size())};
 }
 
 template <class Cell>
@@ -120,6 +125,7 @@ void define_search(nb::module_& module) {
     define<Swaps>(module, "Swaps", &swaps_of);
     define<TwoHops>(module, "TwoHops", &two_hops_of);
     define<Lifts>(module, "Lifts", &lifts_of);
+    define<Cayley>(module, "Cayley", &cayley_of);
     module.def("swap_edges", &swap_edges, "cells"_a.noconvert(), "moves"_a, "tries"_a, "random"_a,
                "Make up to `moves` random double edge swaps in `tries`; return how many were made.");
 }

@@ -49,15 +49,17 @@ def shorten(
         number of threads, the processor or whether there are compiled kernels.
     seconds : float or None
         Time for all chains together, in place of `steps`. How many steps that is depends on the machine.
-    method : {"auto", "swaps", "pairs", "symmetric", "algebraic"}
+    method : {"auto", "swaps", "pairs", "symmetric", "cayley", "algebraic"}
         - "swaps": the sum of all hops after each swap.
         - "pairs": only the pairs more than two hops apart are counted, which costs the square of the degree and not of
           the nodes; exact for diameters up to 3.
         - "symmetric": starts anew at random graphs with a rotation symmetry and keeps it, for most of the budget; then
           swaps single edges. Best nearly everywhere, for numbers of nodes that a power of two divides.
+        - "cayley": looks at Cayley graphs of semidirect products of cyclic groups, of as many nodes or of a few less:
+          then nodes are put into edges. Then swaps single edges.
         - "algebraic": starts at an affine polarity graph, for 4^m nodes and degrees near 2^m.
-        - "auto": what suits the numbers of nodes and edges. For regular graphs that may be one of the last two, which
-          use no more of `graph` than its size and degree.
+        - "auto": what suits the numbers of nodes and edges. For regular graphs that may be one of the last three, which
+          use no more of `graph` than its size and degree, or two of them one after the other.
     symmetry : int or None
         Order of the rotation, 4, 8, 16, 32 or 64; 1 for no symmetry. None: chosen by the method, for about 8 orbits.
     objective : {"path_length", "four_cycles"}
@@ -92,7 +94,8 @@ def shorten(
     References
     ----------
     The order/degree problem: Koibuchi et al., "Graph Golf", research.nii.ac.jp/graphgolf. Counting pairs: Shimizu and
-    Mori (2016), exact here and kept up to date swap by swap.
+    Mori (2016), exact here and kept up to date swap by swap. Cayley graphs and new nodes: Kitasuka, Matsuzaki and Iida
+    (2018), IEICE Transactions E101-D.
 
     Examples
     --------
@@ -226,6 +229,8 @@ def _reporter(
         stage = state.stages[chain.stage]
         best = chain.annealing.best if chain.annealing is not None else energy
         current, least = (path_length_of(stage, chain.best, value) for value in (energy, best))
+        if stage.kind == "Cayley":  # whose energies are those of graphs of several sizes
+            current = least = float("nan")
         with lock:
             try:
                 progress(SearchProgress(number, share, chain.steps, current, least, bound))
