@@ -6,9 +6,9 @@
 One thread; seconds are CPU time of that thread. Every peer must give the same mean. Rows that say "quoted" compare with
 figures of another program that were taken on another, faster machine.
 
-`--records` does nothing but search, `--seconds` with each seed, for graphs of sizes of which the best known is public.
-It judges the shortest of the seeds: met if it is as short as the best known. Each size is told at once; run it under
-`nice`, for it takes seeds x sizes x seconds.
+`--records` does nothing but search, `--seconds` with each seed in chains of half a minute, for graphs of sizes of which
+the best known is public. It judges the shortest of the seeds: met if it is as short as the best known. Each size is
+told at once; run it under `nice`, for it takes seeds x sizes x seconds.
 """
 
 import benchmark  # first: it sets numpy to one thread
