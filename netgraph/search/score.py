@@ -1,7 +1,11 @@
 """What makes one graph better than another."""
 
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
 from netgraph.node_graph import NodeGraph
-from netgraph.paths import distance_histogram, reachable_fraction
+from netgraph.paths import distance_histogram
 from netgraph.paths.measures import total_hops
 from netgraph.spectrum import four_cycles
 
@@ -19,4 +23,6 @@ def score_of(graph: NodeGraph) -> Score:
 
 def is_connected(graph: NodeGraph) -> bool:
     """Return whether a path joins every two nodes."""
-    return reachable_fraction(graph) == 1
+    edges = (np.ones(len(graph.targets), dtype=np.int8), graph.targets, graph.offsets)
+    matrix = csr_array(edges, shape=(graph.n_nodes, graph.n_nodes))
+    return bool(connected_components(matrix, directed=False, return_labels=False) <= 1)
