@@ -85,6 +85,22 @@ def test_betweenness_of_more_sources_than_lanes(kernels):
     np.testing.assert_allclose(found, expected, rtol=1e-11)
 
 
+def test_betweenness_of_paths_longer_than_a_byte_holds(kernels):
+    """Through 300 layers of three units, of which some are skipped by wiring."""
+    rng = np.random.default_rng(0)
+    layers = {f"x{i}": 3 for i in range(301)}
+    connections = [ng.Connection(f"w{i}", f"x{i}", f"x{i + 1}", 3, 3) for i in range(300)]
+    connections += [ng.Wiring(f"x{i}", f"x{i + 2}", 3) for i in range(0, 100, 10)]
+    bits = np.array([sum(1 << int(b) for b in np.flatnonzero(rng.random(9) < 0.6)) | 0b100010001 for _ in range(300)])
+    graph = ng.NetGraph(layers, connections, bits.astype(np.uint64), [0, 1, 2], [900, 901, 902])
+    edges, _ = betweenness._sorted_edges(graph)
+    sources, wanted, found, expected = np.arange(64), np.ones(903, dtype=bool), *np.zeros((2, edges.sources.size))
+    kernels.betweenness(edges.starts, edges.sources, edges.hops, sources, wanted, found)
+    betweenness.accumulate(edges, sources, wanted, expected)
+
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
 def test_weights_that_are_not_finite(kernels):
     graph = ng.from_biadjacency([np.ones((3, 70)), np.ones((2, 3))])
     weights = weights_of(graph, 0)
@@ -109,3 +125,5 @@ def test_arrays_that_do_not_fit(kernels):
         kernels.weight_shares(bits, shape, three, 1, three, np.ones(1), np.ones(3, dtype=np.float32))
     with pytest.raises(ValueError, match="edges: expected sources before targets"):
         kernels.betweenness(starts, edges, hops, np.array([0]), np.ones(2, dtype=bool), np.zeros(1))
+    with pytest.raises(ValueError, match="hops: expected 0 or 1"):
+        kernels.betweenness(starts, 0 * edges, 2 * hops, np.array([0]), np.ones(2, dtype=bool), np.zeros(1))

@@ -4,11 +4,10 @@
 #include <nanobind/stl/array.h>
 
 #include <array>
-#include <cstring>
+#include <limits>
 #include <stdexcept>
 
 #include "brandes.hpp"
-#include "kernels.hpp"
 #include "sums.hpp"
 
 namespace nb = nanobind;
@@ -94,32 +93,28 @@ void shares(const Array<const Word>& bits, const Shape& shape, const AnyArray& v
     weight_shares(rows, factors, sources.data(), targets.data(), out.data());
 }
 
-Betweenness* betweenness_of_isa() {
-#ifdef NETGRAPH_X86
-    if (!std::strcmp(kernels().name, "avx512")) return betweenness_avx512;
-#endif
-    return betweenness_generic;
-}
-
-void betweenness(const Array<const Index>& starts, const Array<const std::int32_t>& edge_sources,
-                 const Array<const std::int32_t>& hops, const Array<const Index>& sources,
-                 const Array<const bool>& goals, const Array<double>& found) {
+void edge_betweenness(const Array<const Index>& starts, const Array<const std::int32_t>& edge_sources,
+                      const Array<const std::int32_t>& hops, const Array<const Index>& sources,
+                      const Array<const bool>& goals, const Array<double>& found) {
     const Index units = static_cast<Index>(goals.size()), edges = static_cast<Index>(edge_sources.size());
     size_of(units + 1, starts.size(), "starts: expected one more than there are units");
     size_of(edges, hops.size(), "hops: expected one for each edge");
     size_of(edges, found.size(), "found: expected one for each edge");
+    require(edges <= std::numeric_limits<std::int32_t>::max(), "edges: expected less than 2^31");
     require(starts.data()[0] == 0 && starts.data()[units] == edges, "starts: expected to rise from 0 to the edges");
     for (Index u = 0; u < units; ++u) {
         require(starts.data()[u] <= starts.data()[u + 1], "starts: expected to rise");
-        for (Index e = starts.data()[u]; e < starts.data()[u + 1]; ++e)
+        for (Index e = starts.data()[u]; e < starts.data()[u + 1]; ++e) {
             require(edge_sources.data()[e] >= 0 && edge_sources.data()[e] < u, "edges: expected sources before targets");
+            require(hops.data()[e] == 0 || hops.data()[e] == 1, "hops: expected 0 or 1");
+        }
     }
     for (std::size_t s = 0; s < sources.size(); ++s)
         require(sources.data()[s] >= 0 && sources.data()[s] < units, "sources: expected units");
     nb::gil_scoped_release unlocked;
-    betweenness_of_isa()({units, starts.data(), edge_sources.data(), hops.data()},
-                         {sources.data(), static_cast<Index>(sources.size())},
-                         reinterpret_cast<const std::uint8_t*>(goals.data()), found.data());
+    betweenness({units, starts.data(), edge_sources.data(), hops.data()},
+                {sources.data(), static_cast<Index>(sources.size())},
+                reinterpret_cast<const std::uint8_t*>(goals.data()), found.data());
 }
 
 }  // namespace
@@ -133,7 +128,7 @@ void define_flow(nb::module_& module) {
                "sources"_a.noconvert(), "Add, for each source, the sum of factor times target.");
     module.def("weight_shares", &shares, "bits"_a, "shape"_a, "values"_a, "power"_a, "sources"_a, "targets"_a,
                "out"_a.noconvert(), "Write factor times source times target of each element.");
-    module.def("betweenness", &betweenness, "starts"_a, "edge_sources"_a, "hops"_a, "sources"_a, "goals"_a,
+    module.def("betweenness", &edge_betweenness, "starts"_a, "edge_sources"_a, "hops"_a, "sources"_a, "goals"_a,
                "found"_a.noconvert(), "Add the betweenness of each edge from the given sources.");
 }
 
