@@ -20,6 +20,10 @@ struct Rows {
 // Loops over the kept elements of one row. `words` holds its bits; none is set beyond its width.
 struct SumKernels {
     const char* name;
+    // How many bits are set.
+    Index (*kept)(const Word* words, Index count);
+    // Write the numbers of the kept elements and return how many there are; there is room for `spare` more.
+    Index (*list)(const Word* words, Index width, std::int32_t* places);
     // The sum of at[k] over kept k.
     double (*count)(const Word* words, Index width, const double* at);
     // at[k] += y for kept k.
@@ -28,12 +32,15 @@ struct SumKernels {
     double (*dot[2])(const Word* words, Index width, const void* w, int power, const double* at);
     // at[k] += |w[k]|^power y for kept k.
     void (*axpy[2])(const Word* words, Index width, const void* w, int power, double y, double* at);
-    // out[k] = |w[k]|^power at[k] y for kept k, 0 for the others.
+    // out[k] = |w[k]|^power at[k] y for kept k; the others are 0 before and after.
     void (*share[2])(const Word* words, Index width, const void* w, int power, double y, const double* at, void* out);
 };
 
+constexpr Index spare = 4;
+
 extern const SumKernels sums_generic;
 #ifdef NETGRAPH_X86
+extern const SumKernels sums_avx2;
 extern const SumKernels sums_avx512;
 #endif
 
@@ -47,12 +54,31 @@ struct Factors {
     }
 };
 
-// One bit for each pair of units, rows as those of a connection with one tap.
-void fold_taps(const Rows& rows, Word* pairs);
+// A connection ready for a pass forward and one backward. Where few elements are kept they are listed, with the sizes of
+// their weights, so that bits and weights are read once for both; else rows are read in whole vectors, twice.
+class EdgeSums {
+   public:
+    EdgeSums(const Rows& rows, const Factors& factors);
 
-// Without factors the rows have one tap.
-void sum_along(const Rows& rows, const Factors& factors, const double* sources, double* targets);
-void sum_against(const Rows& rows, const Factors& factors, const double* targets, double* sources);
+    // targets[r] = the sum of factor times source over the edges into row r.
+    void along(const double* sources, double* targets) const;
+    // sources[c] += the sum of factor times target over the edges out of c.
+    void against(const double* targets, double* sources) const;
+
+   private:
+    bool listed() const { return !starts_.empty(); }
+    void list();
+    void fold();
+
+    Rows rows_;
+    Factors factors_;
+    std::vector<Word> pairs_;  // counts: one bit for each pair of units
+    std::vector<Index> starts_;
+    std::vector<std::int32_t> columns_;  // of the kept elements, or for counts of the pairs
+    std::vector<double> sizes_;
+};
+
+// out = factor times source times target of each element, 0 where it is not kept; `out` holds zeros.
 void weight_shares(const Rows& rows, const Factors& factors, const double* sources, const double* targets, void* out);
 
 }  // namespace netgraph

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "sums.hpp"
+#include "sum_rows.hpp"
 
 namespace netgraph {
 namespace {
@@ -45,6 +45,7 @@ void share(const Word* words, Index width, const void* w, int power, double y, c
 }  // namespace
 
 const SumKernels sums_generic = {
-    "generic", count, scatter, {dot<float>, dot<double>}, {axpy<float>, axpy<double>}, {share<float>, share<double>}};
+    "generic", kept, list, count, scatter, {dot<float>, dot<double>}, {axpy<float>, axpy<double>},
+    {share<float>, share<double>}};
 
 }  // namespace netgraph
