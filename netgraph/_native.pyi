@@ -57,6 +57,7 @@ def path_shares(
     backward_exponents: np.ndarray,
     total: float,
     total_exponent: int,
+    fresh: bool,
     out: list[np.ndarray],
 ) -> None: ...
 def betweenness(

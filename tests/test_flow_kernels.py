@@ -146,9 +146,9 @@ def test_arrays_that_do_not_fit(kernels):
     with pytest.raises(ValueError, match="gate: expected one for each unit"):
         kernels.path_sums(plan, graph.bits, [one], 1, graph.gate[:3], graph.shift, *sums)
     with pytest.raises(ValueError, match="out: expected the dtype of values"):
-        kernels.path_shares(plan, graph.bits, [one], 1, graph.gate, *sums, 1.0, 0, [np.ones(3, dtype=np.float32)])
+        kernels.path_shares(plan, graph.bits, [one], 1, graph.gate, *sums, 1.0, 0, True, [np.ones(3, dtype=np.float32)])
     with pytest.raises(ValueError, match="out: expected one for each element"):
-        kernels.path_shares(plan, graph.bits, [one], 1, graph.gate, *sums, 1.0, 0, [np.ones(2)])
+        kernels.path_shares(plan, graph.bits, [one], 1, graph.gate, *sums, 1.0, 0, True, [np.ones(2)])
     with pytest.raises(ValueError, match="edges: expected sources before targets"):
         kernels.betweenness(starts, edges, hops, np.array([0]), np.ones(2, dtype=bool), np.zeros(1))
     with pytest.raises(ValueError, match="hops: expected 0 or 1"):

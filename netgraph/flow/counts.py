@@ -192,10 +192,12 @@ def weight_shares(
     {'weight1': array([[0.25, 0.75]]), 'weight2': array([[1.]])}
     """
     checked = _all_weights(graph, weights, power)
-    found = _zeros(graph, checked) if out is None else _cleared(graph, checked, out)
+    found = _zeros(graph, checked) if out is None else _fitting(graph, checked, out)
     if native.kernels is not None and power in (1, 2):
-        kernels.add_shares(graph, checked, int(power), sums, found)
+        kernels.write_shares(graph, checked, int(power), sums, found, fresh=out is None)
         return found
+    for shares in found.values():
+        shares.fill(0)
     factors = weight_factors(graph, checked, power)
     for position, c in enumerate(graph.weighted):
         first = graph.slices[c.source].start + c.source_start, graph.slices[c.target].start + c.target_start
@@ -261,14 +263,12 @@ def _zeros(graph: NetGraph, weights: Mapping[str, np.ndarray]) -> dict[str, np.n
     return found
 
 
-def _cleared(graph: NetGraph, weights: Mapping[str, np.ndarray], out: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _fitting(graph: NetGraph, weights: Mapping[str, np.ndarray], out: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     for name in graph.edge_parameters:
         shape, dtype = graph.parameters[name].shape, _share_dtype(weights[name])
         if name not in out or out[name].shape != shape or out[name].dtype != dtype or not out[name].flags.c_contiguous:
             raise ValueError(f"out: expected an array without gaps for {name!r}, {dtype} of shape {shape}; omit it")
-    for name in graph.edge_parameters:
-        out[name].fill(0)
-    return out
+    return {name: out[name] for name in graph.edge_parameters}
 
 
 def _share_dtype(weight: np.ndarray) -> np.dtype:

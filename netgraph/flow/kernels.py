@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     _native = native.kernels
 
-__all__ = ["add_shares", "sums"]
+__all__ = ["sums", "write_shares"]
 
 
 def sums(graph: NetGraph, weights: Mapping[str, np.ndarray] | None, power: int) -> PathSums:
@@ -55,10 +55,16 @@ def sums(graph: NetGraph, weights: Mapping[str, np.ndarray] | None, power: int) 
     return PathSums(forward, backward, exponents[0], exponents[1], *output_total(graph, forward, exponents[0]))
 
 
-def add_shares(
-    graph: NetGraph, weights: Mapping[str, np.ndarray], power: int, sums: PathSums, found: Mapping[str, np.ndarray]
+def write_shares(
+    graph: NetGraph,
+    weights: Mapping[str, np.ndarray],
+    power: int,
+    sums: PathSums,
+    found: Mapping[str, np.ndarray],
+    *,
+    fresh: bool,
 ) -> None:
-    """Add the share of each weight in the sum over all paths; see `netgraph.flow.weight_shares`.
+    """Write the share of each weight in the sum over all paths; see `netgraph.flow.weight_shares`.
 
     Parameters
     ----------
@@ -68,7 +74,9 @@ def add_shares(
         1 or 2.
     sums : PathSums
     found : mapping of str to ndarray
-        Zeros for each edge parameter, in its shape. Changed in place.
+        One array without gaps for each edge parameter, in its shape. Changed in place.
+    fresh : bool
+        Whether these hold zeros.
     """
     values, plan = _values(graph, weights), plan_of(graph)
     flat = {name: array.reshape(-1) for name, array in found.items()}
@@ -81,9 +89,12 @@ def add_shares(
         else:
             apart.append(number)
             shares.append(np.zeros(c.size, dtype=values[number].dtype))
+    for name, own in written.items():
+        if not fresh and sum(part.stop - part.start for part in own) < flat[name].size:
+            flat[name].fill(0)
     parts = (sums.forward, sums.forward_exponents, sums.backward, sums.backward_exponents)
     total = (sums.total, sums.total_exponent)
-    _native.path_shares(plan.kernel_plan, graph.bits, values, power, graph.gate, *parts, *total, shares)
+    _native.path_shares(plan.kernel_plan, graph.bits, values, power, graph.gate, *parts, *total, fresh, shares)
     for number in apart:
         c = graph.weighted[number]
         np.add.at(flat[c.parameter], c.elements().reshape(-1), shares[number])

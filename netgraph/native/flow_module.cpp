@@ -75,7 +75,7 @@ void path_shares(const Plan& plan, const Array<const Word>& bits, const nb::list
                  const Array<const bool>& gate, const Array<const double>& forward,
                  const Array<const Index>& forward_exponents, const Array<const double>& backward,
                  const Array<const Index>& backward_exponents, double total, Index total_exponent,
-                 const nb::list& out) {
+                 bool fresh, const nb::list& out) {
     const std::vector<Factors> factors = factors_of(plan, values, power);
     size_of(plan.bit_words, bits.size(), "bits: expected those of the graph");
     size_of(nb::len(values), nb::len(out), "out: expected one array for each connection");
@@ -93,7 +93,7 @@ void path_shares(const Plan& plan, const Array<const Word>& bits, const nb::list
     nb::gil_scoped_release unlocked;
     for (std::size_t i = 0; i < shares.size(); ++i)
         connection_shares(plan.weighted[i], bits.data(), factors[i], open, from_inputs, to_outputs, total,
-                          total_exponent, shares[i]);
+                          total_exponent, fresh, shares[i]);
 }
 
 void edge_betweenness(const Array<const Index>& starts, const Array<const std::int32_t>& edge_sources,
@@ -128,8 +128,8 @@ void define_flow(nb::module_& module) {
                "backward_exponents"_a.noconvert(),
                "Write the sums over paths forward and backward; return -1 or a connection with a bad weight.");
     module.def("path_shares", &path_shares, "plan"_a, "bits"_a, "values"_a, "power"_a, "gate"_a, "forward"_a,
-               "forward_exponents"_a, "backward"_a, "backward_exponents"_a, "total"_a, "total_exponent"_a, "out"_a,
-               "Write the share of each kept weight in the sum over all paths into arrays of zeros.");
+               "forward_exponents"_a, "backward"_a, "backward_exponents"_a, "total"_a, "total_exponent"_a, "fresh"_a, "out"_a,
+               "Write the share of each weight in the sum over all paths; fresh: into arrays of zeros.");
     module.def("betweenness", &edge_betweenness, "starts"_a, "edge_sources"_a, "hops"_a, "sources"_a, "goals"_a,
                "found"_a.noconvert(), "Add the betweenness of each edge from the given sources.");
 }

@@ -181,14 +181,15 @@ void PathSums::against(const Wire& c, const double* targets, double* sources) co
 }
 
 void connection_shares(const Weighted& c, const Word* bits, const Factors& factors, const std::uint8_t* gate,
-                       ReadSums forward, ReadSums backward, double total, Index total_exponent, void* out) {
-    if (!total || !c.rows || !c.columns) return;
+                       ReadSums forward, ReadSums backward, double total, Index total_exponent, bool fresh,
+                       void* out) {
+    if (!c.rows || !c.columns) return;
     const Index exponent = forward.exponents[c.source_unit] + backward.exponents[c.target_unit] - total_exponent;
     const int shift = static_cast<int>(std::clamp(exponent, lowest, -lowest / 2));
     std::vector<double> far(c.rows);
     for (Index r = 0; r < c.rows; ++r)
-        if (gate[c.target_unit + r]) far[r] = std::ldexp(backward.values[c.target_unit + r] / total, shift);
-    weight_shares(rows_of(c, bits), factors, forward.values + c.source_unit, far.data(), out);
+        if (total != 0 && gate[c.target_unit + r]) far[r] = std::ldexp(backward.values[c.target_unit + r] / total, shift);
+    weight_shares(rows_of(c, bits), factors, forward.values + c.source_unit, far.data(), fresh, out);
 }
 
 }  // namespace netgraph

@@ -54,8 +54,10 @@ class PathSums {
     Index broken_ = -1;
 };
 
-// The shares of the weights of one connection from the sums of all units; `total` as in netgraph.flow.PathSums.
+// The shares of the weights of one connection from the sums of all units; `total` as in netgraph.flow.PathSums,
+// `fresh` as in sums.hpp.
 void connection_shares(const Weighted& c, const Word* bits, const Factors& factors, const std::uint8_t* gate,
-                       ReadSums forward, ReadSums backward, double total, Index total_exponent, void* out);
+                       ReadSums forward, ReadSums backward, double total, Index total_exponent, bool fresh,
+                       void* out);
 
 }  // namespace netgraph

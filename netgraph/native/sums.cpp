@@ -18,10 +18,18 @@ const SumKernels& table() {
     return sums_generic;
 }
 
+Index kept_of(const Rows& rows) { return table().kept(rows.bits, rows.words()); }
+
 // Whether listing the kept elements is faster than reading whole vectors.
-bool is_sparse(const Rows& rows) {
-    return table().kept(rows.bits, rows.words()) * 16 <= rows.rows * rows.width() &&
-           rows.width() < std::numeric_limits<std::int32_t>::max() - 64;
+bool is_sparse(const Rows& rows, Index kept) {
+    return kept * 16 <= rows.rows * rows.width() && rows.width() < std::numeric_limits<std::int32_t>::max() - 64;
+}
+
+// How many rows are listed before their weights are read: these come from memory, and all at once is faster.
+constexpr Index ahead = 16;
+
+void prefetch(const std::int32_t* places, Index count, const char* values, Index bytes) {
+    for (Index i = 0; i < count; ++i) __builtin_prefetch(values + places[i] * bytes);
 }
 
 // The words of row after row; rows under 32 bits lie without gaps and are copied to a word of their own.
@@ -96,31 +104,42 @@ bool Rows::narrow() const { return width() < narrow_width; }
 Index Rows::words() const { return narrow() ? words_for(rows * width()) : rows * words_for(width()); }
 
 EdgeSums::EdgeSums(const Rows& rows, const Factors& factors) : rows_(rows), factors_(factors) {
-    if (is_sparse(rows))
-        list();
+    const Index kept = kept_of(rows);
+    if (is_sparse(rows, kept))
+        list(kept);
     else if (!factors.data && rows.taps > 1)
         fold();
 }
 
-void EdgeSums::list() {
+void EdgeSums::list(Index kept) {
     const SumKernels& loops = table();
     const ColumnOf column_of(std::max<Index>(rows_.taps, 1));
+    const Index width = rows_.width(), bytes = factors_.bytes();
+    const bool several = rows_.taps > 1;
     RowBits bits(rows_);
-    std::vector<std::int32_t> places(rows_.width() + spare);
-    starts_.reserve(rows_.rows + 1);
-    starts_.push_back(0);
-    for (Index r = 0; r < rows_.rows; ++r) {
-        const Index found = loops.list(bits.of(r), rows_.width(), places.data());
-        if (factors_.data) {
-            const void* values = factors_.row(r * rows_.width());
-            for (Index i = 0; i < found; ++i) sizes_.push_back(size_at(values, places[i], factors_));
+    columns_.reset(new std::int32_t[kept + spare]);
+    if (factors_.data) sizes_.reset(new double[kept]);
+    starts_.resize(rows_.rows + 1);
+    for (Index first = 0; first < rows_.rows; first += ahead) {
+        const Index last = std::min(first + ahead, rows_.rows);
+        for (Index r = first; r < last; ++r) {
+            std::int32_t* own = &columns_[starts_[r]];
+            Index found = loops.list(bits.of(r), width, own);
+            if (factors_.data) {
+                prefetch(own, found, static_cast<const char*>(factors_.row(r * width)), bytes);
+            } else if (several) {
+                std::transform(own, own + found, own, column_of);
+                found = std::unique(own, own + found) - own;
+            }
+            starts_[r + 1] = starts_[r] + found;
         }
-        if (rows_.taps > 1)
-            for (Index i = 0; i < found; ++i) places[i] = column_of(places[i]);
-        auto end = places.begin() + found;
-        if (!factors_.data && rows_.taps > 1) end = std::unique(places.begin(), end);
-        columns_.insert(columns_.end(), places.begin(), end);
-        starts_.push_back(static_cast<Index>(columns_.size()));
+        for (Index r = first; r < last && factors_.data; ++r) {
+            const void* values = factors_.row(r * width);
+            for (Index i = starts_[r]; i < starts_[r + 1]; ++i) {
+                sizes_[i] = size_at(values, columns_[i], factors_);
+                if (several) columns_[i] = column_of(columns_[i]);
+            }
+        }
     }
 }
 
@@ -188,30 +207,55 @@ void EdgeSums::against(const double* targets, double* sources) const {
     }
 }
 
-void weight_shares(const Rows& rows, const Factors& factors, const double* sources, const double* targets, void* out) {
+namespace {
+
+// The shares of rows with few kept elements. Others are cleared just before, when these are still in the cache.
+template <class T>
+void listed_shares(const Rows& rows, const Factors& factors, const double* sources, const double* targets, bool fresh,
+                   T* out) {
     const SumKernels& loops = table();
+    const ColumnOf column_of(std::max<Index>(rows.taps, 1));
     const Index group_rows = rows.rows / rows.groups, width = rows.width();
-    const Index bytes = static_cast<Index>(factors.kind ? sizeof(double) : sizeof(float));
-    const bool few = is_sparse(rows);
+    std::vector<std::int32_t> places(ahead * width + spare);
+    Index starts[ahead + 1] = {};
+    RowBits bits(rows);
+    for (Index first = 0; first < rows.rows; first += ahead) {
+        const Index last = std::min(first + ahead, rows.rows);
+        if (!fresh) std::fill(out + first * width, out + last * width, T{0});
+        for (Index r = first; r < last; ++r) {
+            std::int32_t* own = &places[starts[r - first]];
+            const Index found = loops.list(bits.of(r), width, own);
+            prefetch(own, found, static_cast<const char*>(factors.row(r * width)), sizeof(T));
+            if (fresh) prefetch(own, found, reinterpret_cast<const char*>(out + r * width), sizeof(T));
+            starts[r - first + 1] = starts[r - first] + found;
+        }
+        for (Index r = first; r < last; ++r) {
+            const double* own = sources + r / group_rows * rows.columns;
+            for (Index i = starts[r - first]; i < starts[r - first + 1]; ++i) {
+                const double size = size_at(factors.row(r * width), places[i], factors);
+                out[r * width + places[i]] = static_cast<T>(size * own[column_of(places[i])] * targets[r]);
+            }
+        }
+    }
+}
+
+}  // namespace
+
+void weight_shares(const Rows& rows, const Factors& factors, const double* sources, const double* targets, bool fresh,
+                   void* out) {
+    if (is_sparse(rows, kept_of(rows)))
+        return factors.kind ? listed_shares(rows, factors, sources, targets, fresh, static_cast<double*>(out))
+                            : listed_shares(rows, factors, sources, targets, fresh, static_cast<float*>(out));
+    const Index group_rows = rows.rows / rows.groups, width = rows.width();
+    const auto share = table().share[factors.kind];
     std::vector<double> repeated(width);
-    std::vector<std::int32_t> places(width + spare);
     RowBits bits(rows);
     for (Index r = 0; r < rows.rows; ++r) {
         if (r % group_rows == 0)
             repeat(sources + r / group_rows * rows.columns, rows.columns, rows.taps, repeated.data());
-        const void* values = factors.row(r * width);
-        char* to = static_cast<char*>(out) + r * width * bytes;
-        if (!few) {
-            loops.share[factors.kind](bits.of(r), width, values, factors.power, targets[r], repeated.data(), to);
-            continue;
-        }
-        const Index found = loops.list(bits.of(r), width, places.data());
-        for (Index i = 0; i < found; ++i) {
-            const Index k = places[i];
-            const double share = size_at(values, k, factors) * repeated[k] * targets[r];
-            if (factors.kind) reinterpret_cast<double*>(to)[k] = share;
-            else reinterpret_cast<float*>(to)[k] = static_cast<float>(share);
-        }
+        char* to = static_cast<char*>(out) + r * width * factors.bytes();
+        if (!fresh) std::memset(to, 0, width * factors.bytes());
+        share(bits.of(r), width, factors.row(r * width), factors.power, targets[r], repeated.data(), to);
     }
 }
 

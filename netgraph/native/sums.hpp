@@ -1,6 +1,7 @@
 // Sums over the edges of one connection: path counts from bits, path norms from weights.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "bits.hpp"
@@ -49,9 +50,8 @@ struct Factors {
     const void* data;
     int kind, power;
 
-    const void* row(Index element) const {
-        return static_cast<const char*>(data) + element * (kind ? sizeof(double) : sizeof(float));
-    }
+    Index bytes() const { return kind ? sizeof(double) : sizeof(float); }
+    const void* row(Index element) const { return static_cast<const char*>(data) + element * bytes(); }
 };
 
 // A connection ready for a pass forward and one backward. Where few elements are kept they are listed, with the sizes of
@@ -66,19 +66,21 @@ class EdgeSums {
     void against(const double* targets, double* sources) const;
 
    private:
-    bool listed() const { return !starts_.empty(); }
-    void list();
+    bool listed() const { return columns_ != nullptr; }
+    void list(Index kept);
     void fold();
 
     Rows rows_;
     Factors factors_;
     std::vector<Word> pairs_;  // counts: one bit for each pair of units
+    // For each row the columns of its kept elements, or for counts of its pairs, and the sizes of their weights.
     std::vector<Index> starts_;
-    std::vector<std::int32_t> columns_;  // of the kept elements, or for counts of the pairs
-    std::vector<double> sizes_;
+    std::unique_ptr<std::int32_t[]> columns_;
+    std::unique_ptr<double[]> sizes_;
 };
 
-// out = factor times source times target of each element, 0 where it is not kept; `out` holds zeros.
-void weight_shares(const Rows& rows, const Factors& factors, const double* sources, const double* targets, void* out);
+// out = factor times source times target of each element, 0 where it is not kept. `fresh`: it holds zeros.
+void weight_shares(const Rows& rows, const Factors& factors, const double* sources, const double* targets, bool fresh,
+                   void* out);
 
 }  // namespace netgraph
