@@ -33,31 +33,32 @@ def sweep_values(
     consistent: np.ndarray,
 ) -> int: ...
 def restrict(plan: Plan, bits: np.ndarray, sources: np.ndarray, targets: np.ndarray, out: np.ndarray) -> None: ...
-def fold_taps(bits: np.ndarray, shape: tuple[int, int, int, int], pairs: np.ndarray) -> None: ...
-def sum_along(
+def path_sums(
+    plan: Plan,
     bits: np.ndarray,
-    shape: tuple[int, int, int, int],
-    values: np.ndarray,
+    values: list[np.ndarray],
     power: int,
-    sources: np.ndarray,
-    targets: np.ndarray,
-) -> None: ...
-def sum_against(
+    gate: np.ndarray,
+    shift: np.ndarray,
+    forward: np.ndarray,
+    forward_exponents: np.ndarray,
+    backward: np.ndarray,
+    backward_exponents: np.ndarray,
+) -> int: ...
+def path_shares(
+    plan: Plan,
     bits: np.ndarray,
-    shape: tuple[int, int, int, int],
-    values: np.ndarray,
+    values: list[np.ndarray],
     power: int,
-    targets: np.ndarray,
-    sources: np.ndarray,
-) -> None: ...
-def weight_shares(
-    bits: np.ndarray,
-    shape: tuple[int, int, int, int],
-    values: np.ndarray,
-    power: int,
-    sources: np.ndarray,
-    targets: np.ndarray,
-    out: np.ndarray,
+    gate: np.ndarray,
+    forward: np.ndarray,
+    forward_exponents: np.ndarray,
+    backward: np.ndarray,
+    backward_exponents: np.ndarray,
+    total: float,
+    total_exponent: int,
+    fresh: bool,
+    out: list[np.ndarray],
 ) -> None: ...
 def betweenness(
     starts: np.ndarray,
