@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "torch_api.hpp"
@@ -17,6 +18,10 @@ class OwnTensor {
 public:
     explicit OwnTensor(Value value) : handle(reinterpret_cast<Tensor*>(value)) {}
     OwnTensor(OwnTensor&& other) noexcept : handle(other.handle) { other.handle = nullptr; }
+    OwnTensor& operator=(OwnTensor&& other) noexcept {
+        std::swap(handle, other.handle);
+        return *this;
+    }
     OwnTensor(const OwnTensor&) = delete;
     OwnTensor& operator=(const OwnTensor&) = delete;
     ~OwnTensor() {
@@ -28,10 +33,13 @@ public:
     const Size* sizes() const { return get<Size*>(api.sizes, "sizes"); }
     const Size* strides() const { return get<Size*>(api.strides, "strides"); }
     std::int32_t dtype() const { return get<std::int32_t>(api.dtype, "dtype"); }
-    bool on_cpu() const { return get<std::int32_t>(api.device_type, "device_type") == api.device_type_cpu(); }
+    std::int32_t device_type() const { return get<std::int32_t>(api.device_type, "device_type"); }
+    bool on_cpu() const { return device_type() == api.device_type_cpu(); }
     bool is_contiguous() const { return get<bool>(api.is_contiguous, "is_contiguous"); }
     const void* data() const { return get<const void*>(api.data, "data"); }
     void* mutable_data() const { return get<void*>(api.mutable_data, "mutable_data"); }
+
+    explicit operator bool() const { return handle != nullptr; }  // an optional one may be missing
 
     // Hand the tensor over to torch.
     Value release() {
@@ -40,7 +48,6 @@ public:
         return value;
     }
 
-private:
     template <class T>
     T get(Status (*function)(Tensor*, T*), const char* name) const {
         T found{};
@@ -48,18 +55,25 @@ private:
         return found;
     }
 
+private:
     Tensor* handle;
 };
 
-// A new tensor on the CPU, contiguous.
-inline OwnTensor empty(std::int32_t dtype, const std::vector<Size>& sizes) {
+// A new tensor, contiguous.
+inline OwnTensor empty(std::int32_t dtype, const std::vector<Size>& sizes, std::int32_t device_type,
+                       std::int32_t device_index) {
     std::vector<Size> strides(sizes.size());
     Size next = 1;
     for (std::size_t d = sizes.size(); d-- > 0; next *= sizes[d]) strides[d] = next;
     Tensor* made = nullptr;
     const auto dim = static_cast<Size>(sizes.size());
-    check(api.empty_strided(dim, sizes.data(), strides.data(), dtype, api.device_type_cpu(), 0, &made), "empty");
+    check(api.empty_strided(dim, sizes.data(), strides.data(), dtype, device_type, device_index, &made), "empty");
     return OwnTensor(reinterpret_cast<Value>(made));
+}
+
+// The same on the CPU.
+inline OwnTensor empty(std::int32_t dtype, const std::vector<Size>& sizes) {
+    return empty(dtype, sizes, api.device_type_cpu(), 0);
 }
 
 // The elements of a list argument: handles or numbers. The list itself is gone afterwards.
@@ -80,9 +94,11 @@ inline std::vector<OwnTensor> take_tensors(Value value) {
     return std::vector<OwnTensor>(values.begin(), values.end());
 }
 
-// Whether a tensor holds a bit for each of `count` elements.
-inline bool are_bits(const OwnTensor& bits, Size count) {
-    return bits.on_cpu() && bits.dtype() == api.dtype_uint8() && bits.is_contiguous() && bits.numel() == (count + 7) / 8;
+inline std::vector<bool> take_flags(Value value) {
+    const std::vector<Value> values = take_list(value);
+    std::vector<bool> flags;
+    for (const Value flag : values) flags.push_back(flag & 1);
+    return flags;
 }
 
 // A list of tensors as a result: torch owns them then.

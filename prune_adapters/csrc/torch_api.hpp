@@ -43,9 +43,12 @@ using Range = void (*)(Size begin, Size end, void* context);
       Status(Size dim, const Size* sizes, const Size* strides, std::int32_t dtype, std::int32_t device_type, \
              std::int32_t device_index, Tensor**))                                                         \
     X(parallel_for, torch_parallel_for, Status(Size begin, Size end, Size grain, Range, void* context))    \
+    X(num_threads, torch_get_num_threads, Status(std::uint32_t*))                                          \
     X(element_size, aoti_torch_dtype_element_size, std::size_t(std::int32_t dtype))                        \
     X(dtype_uint8, aoti_torch_dtype_uint8, std::int32_t())                                                 \
     X(dtype_bool, aoti_torch_dtype_bool, std::int32_t())                                                   \
+    X(dtype_int16, aoti_torch_dtype_int16, std::int32_t())                                                 \
+    X(dtype_int32, aoti_torch_dtype_int32, std::int32_t())                                                 \
     X(dtype_int64, aoti_torch_dtype_int64, std::int32_t())                                                 \
     X(dtype_float16, aoti_torch_dtype_float16, std::int32_t())                                             \
     X(dtype_bfloat16, aoti_torch_dtype_bfloat16, std::int32_t())                                           \
@@ -53,10 +56,15 @@ using Range = void (*)(Size begin, Size end, void* context);
     X(dtype_float64, aoti_torch_dtype_float64, std::int32_t())                                             \
     X(device_type_cpu, aoti_torch_device_type_cpu, std::int32_t())
 
-struct Api {
 #define PRUNE_ADAPTERS_MEMBER(name, symbol, ...) std::add_pointer_t<__VA_ARGS__> name;
+
+// Looks one up in `library` for `api` and returns the name of what is missing.
+#define PRUNE_ADAPTERS_BIND(name, symbol, ...)                                             \
+    api.name = reinterpret_cast<std::add_pointer_t<__VA_ARGS__>>(dlsym(library, #symbol)); \
+    if (!api.name) return #symbol;
+
+struct Api {
     PRUNE_ADAPTERS_TORCH_FUNCTIONS(PRUNE_ADAPTERS_MEMBER)
-#undef PRUNE_ADAPTERS_MEMBER
 };
 
 // What `bind` has found.
