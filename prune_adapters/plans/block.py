@@ -7,6 +7,7 @@ import torch
 
 from prune_adapters import ops
 from prune_adapters.errors import PlanError
+from prune_adapters.ops.conv import Pair
 from prune_adapters.ops.reference.linear import block_rows
 from prune_adapters.plans.tables import MOST, check_table, check_weight, pointers, require_mask, same_tables, take_table
 
@@ -161,6 +162,32 @@ class BlockPlan:
         Tensor, shape (..., out)
         """
         return ops.block_linear(x, values, bias, *self.tables)
+
+    def conv2d(
+        self,
+        x: torch.Tensor,
+        values: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        *,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+    ) -> torch.Tensor:
+        """Return the convolution of x; see `prune_adapters.ops.block_conv2d`.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, in, in_height, in_width)
+        values : Tensor, shape (n_blocks, out_block, in_block, height, width)
+        bias : Tensor, shape (out,), optional
+        stride, padding, dilation : int or (int, int), optional
+            As in `torch.nn.functional.conv2d`.
+
+        Returns
+        -------
+        Tensor, shape (batch, out, out_height, out_width)
+        """
+        return ops.block_conv2d(x, values, bias, *self.tables, stride, padding, dilation)
 
     def from_dense(self, weight: torch.Tensor) -> torch.Tensor:
         """Return the blocks of a dense weight that are kept.
