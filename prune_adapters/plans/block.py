@@ -177,15 +177,15 @@ class BlockPlan:
 
         Parameters
         ----------
-        x : Tensor, shape (batch, in, in_height, in_width)
+        x : Tensor, shape (batch, in_channels, in_height, in_width)
         values : Tensor, shape (n_blocks, out_block, in_block, height, width)
-        bias : Tensor, shape (out,), optional
+        bias : Tensor, shape (out_channels,), optional
         stride, padding, dilation : int or (int, int), optional
             As in `torch.nn.functional.conv2d`.
 
         Returns
         -------
-        Tensor, shape (batch, out, out_height, out_width)
+        Tensor, shape (batch, out_channels, out_height, out_width)
         """
         return ops.block_conv2d(x, values, bias, *self.tables, stride, padding, dilation)
 
