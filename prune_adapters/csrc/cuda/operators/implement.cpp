@@ -6,6 +6,7 @@ namespace prune_adapters::cuda {
 void implement_operators(const Registry& cuda) {
     implement_masks(cuda);
     implement_linear(cuda);
+    implement_blocks(cuda);
 }
 
 }  // namespace prune_adapters::cuda

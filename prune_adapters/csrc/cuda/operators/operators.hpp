@@ -7,6 +7,7 @@ namespace prune_adapters::cuda {
 
 void implement_masks(const Registry& cuda);
 void implement_linear(const Registry& cuda);
+void implement_blocks(const Registry& cuda);
 
 // Give torch all kernels. Called once, after torch::bind_devices and bind_stream.
 void implement_operators(const Registry& cuda);
