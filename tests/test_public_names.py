@@ -3,6 +3,7 @@
 import ast
 import enum
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -19,11 +20,12 @@ PROMISED = {
         compression_ratio to_networkx from_networkx""",
     prune_adapters: "to_graph to_masks masks_from_scores apply_masks keep_masks remove_masks report",
 }
+LACKING = {"netgraph._native"} | (set() if importlib.util.find_spec("triton") else {"prune_adapters.ops.triton_blocks"})
 MODULES = [
     importlib.import_module(info.name)
     for package in PROMISED
     for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    if not info.name.endswith("._native")
+    if info.name not in LACKING
 ]
 
 
