@@ -37,6 +37,7 @@ from prune_adapters.errors import (
     CompactFileError,
     MaskError,
     MaskFileError,
+    PlanError,
     PruneAdaptersError,
     RecipeError,
     TraceError,
@@ -45,6 +46,7 @@ from prune_adapters.groups import ChannelGroup, coupled_channels
 from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
+from prune_adapters.plans import SparsePlan
 from prune_adapters.prune import consistent_masks, prune
 from prune_adapters.regular import RegularPruning, correct_fan_in, regular_masks, regular_prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
@@ -76,6 +78,7 @@ __all__ = [
     "MaskKeeper",
     "Operation",
     "ParameterRow",
+    "PlanError",
     "PruneAdaptersError",
     "Recipe",
     "RecipeError",
@@ -83,6 +86,7 @@ __all__ = [
     "Removal",
     "Report",
     "Selection",
+    "SparsePlan",
     "StoredMasks",
     "StoredTensor",
     "TraceError",

@@ -8,6 +8,7 @@
     +-- CompactError (ValueError)       a model cannot be made smaller as it stands
     +-- RecipeError (ValueError)        a recipe is damaged, or does not fit the model
     +-- CompactFileError (ValueError)   a file holds no compacted model, or a damaged one
+    +-- PlanError (ValueError)          a plan cannot be made, its tables are damaged, or a weight does not fit
 
 Everything else is a plain ``ValueError`` or ``TypeError``.
 """
@@ -18,6 +19,7 @@ __all__ = [
     "CompactFileError",
     "MaskError",
     "MaskFileError",
+    "PlanError",
     "PruneAdaptersError",
     "RecipeError",
     "TraceError",
@@ -54,3 +56,7 @@ class RecipeError(PruneAdaptersError, ValueError):
 
 class CompactFileError(PruneAdaptersError, ValueError):
     """A file holds no compacted model, or is damaged."""
+
+
+class PlanError(PruneAdaptersError, ValueError):
+    """A plan cannot be made of a mask, its tables are damaged, or a weight does not fit it."""

@@ -228,6 +228,15 @@ class Layer:
     def backward(self, needs: list[bool]) -> tuple[torch.Tensor, ...]:
         return OPERATORS.csr_linear_backward(self.grad, self.x, self.values, *self.tables, *self.panels, needs)
 
+    def arguments(self, name: str) -> tuple[object, ...]:
+        """Return what the operator of this name takes."""
+        with_bias = (self.x, self.values, self.bias, *self.tables, self.x.shape[1], *self.panels)
+        return {
+            "csr_linear": with_bias,
+            "csr_linear_backward": (self.grad, self.x, self.values, *self.tables, *self.panels, [True, True, True]),
+            "sddmm": (self.grad, self.x, *self.tables[:2], self.panels[0]),
+        }[name]
+
     def sampled(self) -> torch.Tensor:
         return OPERATORS.sddmm(self.grad, self.x, *self.tables[:2], self.panels[0])
 
@@ -254,12 +263,72 @@ def test_csr_linear_and_its_gradients(dtype: torch.dtype, batch: int) -> None:
         assert_near(layer.sampled(), sampled, terms=batch)
 
 
-@pytest.mark.parametrize(
-    "needs", [[False, False, False], [True, False, False], [False, True, False], [False, False, True]]
-)
-def test_gradients_that_nobody_needs_are_empty(needs: list[bool]) -> None:
+CSR = ["csr_linear", "csr_linear_backward", "sddmm"]
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", CSR)
+def test_kernels_agree_with_the_reference(name: str, dtype: torch.dtype) -> None:
+    layer = Layer(SHAPES[1], 40, dtype)
+    found, expected = (call(*layer.arguments(name)) for call in (getattr(OPERATORS, name), getattr(reference, name)))
+    small = dtype in (torch.float16, torch.bfloat16)  # the reference rounds every product
+    bound = TOLERANCE[dtype] * (160 if small else 20)
+    for one, other in zip(found, expected, strict=True) if isinstance(found, tuple) else [(found, expected)]:
+        torch.testing.assert_close(one, other, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("name", CSR)
+def test_opcheck_of_csr(name: str) -> None:
+    found = torch.library.opcheck(getattr(OPERATORS, name).default, Layer(SHAPES[2], 9, torch.float32).arguments(name))
+
+    assert set(found.values()) == {"SUCCESS"}
+
+
+def test_gradients_are_those_of_differences() -> None:
+    layer = Layer(SHAPES[2], 3, torch.float64)
+    inputs = [tensor.requires_grad_() for tensor in (layer.x, layer.values, layer.bias)]
+    rest = (*layer.tables, layer.x.shape[1], *layer.panels)
+
+    def call(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return ops.csr_linear(x, values, bias, *rest)
+
+    assert torch.autograd.gradcheck(call, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_csr_linear_compiles_in_one_graph(dtype: torch.dtype) -> None:
+    layer = Layer(SHAPES[2], 9, dtype)
+    rest = (*layer.tables, layer.x.shape[1], *layer.panels)
+
+    def step(x: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        return ops.csr_linear(x, values, None, *rest).relu()
+
+    torch._dynamo.reset()
+    compiled = torch.compile(step, backend="aot_eager", fullgraph=True, dynamic=True)
+    for batch in (3, 40):
+        x, values = drawn(dtype, batch, layer.x.shape[1]).requires_grad_(), layer.values.clone().requires_grad_()
+        expected = torch.autograd.grad(step(x, values).sum(), [x, values])
+        found = torch.autograd.grad(compiled(x, values).sum(), [x, values])
+
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@needs_gpu
+def test_autocast_multiplies_in_its_dtype() -> None:
+    layer = Layer(SHAPES[2], 9, torch.float32)
+    rest = (*layer.tables, layer.x.shape[1], *layer.panels)
+    with torch.autocast("cuda", torch.bfloat16):
+        y = ops.csr_linear(layer.x, layer.values, layer.bias, *rest)
+    parts = [part.bfloat16() for part in (layer.x, layer.values, layer.bias)]
+
+    torch.testing.assert_close(y, ops.csr_linear(*parts, *rest), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("needed", range(4))
+def test_gradients_that_nobody_needs_are_empty(needed: int) -> None:
     layer = Layer(SHAPES[1], 9, torch.float32)
     every = layer.backward([True, True, True])
+    needs = [k == needed for k in range(3)]
     for need, found, full in zip(needs, layer.backward(needs), every, strict=True):
         torch.testing.assert_close(found, full if need else full.new_empty(0), rtol=0, atol=0)
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "linear_kernels.hpp"
 #include "netgraph/native/isa.hpp"
 #include "netgraph/native/kernels.hpp"
 
@@ -28,7 +29,7 @@ struct Block {
 
 const Kernels& kernels() { return choice.get(); }
 
-bool use_kernels(const char* name) { return choice.use(name) && netgraph::use_kernels(name); }
+bool use_kernels(const char* name) { return choice.use(name) && use_linear_kernels(name) && netgraph::use_kernels(name); }
 
 void pack(const std::uint8_t* flags, Index count, std::uint8_t* bits) {
     Block packed;

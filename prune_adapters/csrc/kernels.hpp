@@ -26,7 +26,7 @@ extern const Kernels kernels_avx512;
 // The fastest table that this processor runs, or the one that `use_kernels` has chosen.
 const Kernels& kernels();
 
-// Choose a table by name, here and in netgraph's kernels; false if this build or this processor has none of that name.
+// Choose a table by name, here, for the other operators and in netgraph's kernels; false if this build or this processor has none of that name.
 bool use_kernels(const char* name);
 
 // One byte a flag (0 or 1) to one bit a flag and back; the bits after the last flag are 0.

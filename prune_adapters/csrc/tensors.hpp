@@ -28,8 +28,6 @@ public:
         if (handle) api.delete_tensor(handle);
     }
 
-    explicit operator bool() const { return handle != nullptr; }
-
     Size numel() const { return get<Size>(api.numel, "numel"); }
     Size dim() const { return get<Size>(api.dim, "dim"); }
     const Size* sizes() const { return get<Size*>(api.sizes, "sizes"); }
@@ -40,6 +38,8 @@ public:
     bool is_contiguous() const { return get<bool>(api.is_contiguous, "is_contiguous"); }
     const void* data() const { return get<const void*>(api.data, "data"); }
     void* mutable_data() const { return get<void*>(api.mutable_data, "mutable_data"); }
+
+    explicit operator bool() const { return handle != nullptr; }  // an optional one may be missing
 
     // Hand the tensor over to torch.
     Value release() {
@@ -92,6 +92,13 @@ inline std::vector<Value> take_list(Value value) {
 inline std::vector<OwnTensor> take_tensors(Value value) {
     const std::vector<Value> values = take_list(value);
     return std::vector<OwnTensor>(values.begin(), values.end());
+}
+
+inline std::vector<bool> take_flags(Value value) {
+    const std::vector<Value> values = take_list(value);
+    std::vector<bool> flags;
+    for (const Value flag : values) flags.push_back(flag & 1);
+    return flags;
 }
 
 }  // namespace prune_adapters::torch

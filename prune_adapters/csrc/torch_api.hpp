@@ -41,9 +41,14 @@ using Range = void (*)(Size begin, Size end, void* context);
       Status(Size dim, const Size* sizes, const Size* strides, std::int32_t dtype, std::int32_t device_type, \
              std::int32_t device_index, Tensor**))                                                         \
     X(parallel_for, torch_parallel_for, Status(Size begin, Size end, Size grain, Range, void* context))    \
+    X(num_threads, torch_get_num_threads, Status(std::uint32_t*))                                          \
     X(element_size, aoti_torch_dtype_element_size, std::size_t(std::int32_t dtype))                        \
     X(dtype_uint8, aoti_torch_dtype_uint8, std::int32_t())                                                 \
     X(dtype_bool, aoti_torch_dtype_bool, std::int32_t())                                                   \
+    X(dtype_int16, aoti_torch_dtype_int16, std::int32_t())                                                 \
+    X(dtype_int32, aoti_torch_dtype_int32, std::int32_t())                                                 \
+    X(dtype_float32, aoti_torch_dtype_float32, std::int32_t())                                             \
+    X(dtype_float64, aoti_torch_dtype_float64, std::int32_t())                                             \
     X(device_type_cpu, aoti_torch_device_type_cpu, std::int32_t())
 
 #define PRUNE_ADAPTERS_MEMBER(name, symbol, ...) std::add_pointer_t<__VA_ARGS__> name;

@@ -72,7 +72,7 @@ def _libtorch(name: str = "libtorch_cpu") -> bytes:
     return os.fsencode(found[0] if found else f"{name}.so")
 
 
-def _load_cuda() -> ctypes.CDLL | None:
+def _load_cuda() -> "ctypes.CDLL | None":
     """Return the kernels for CUDA, or None where there are none. No GPU is touched: processes can still fork."""
     if library is None or torch.version.cuda is None or not CUDA_PATH.exists():
         return None

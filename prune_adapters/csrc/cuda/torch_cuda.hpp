@@ -1,7 +1,7 @@
 // What the operators on CUDA need of torch beside torch_api.hpp: its device and its stream.
 #pragma once
 
-#include "../tensors.hpp"
+#include "../operators/arguments.hpp"
 #include "kernels.hpp"
 
 namespace prune_adapters::torch {
@@ -13,12 +13,8 @@ struct Guard;
     X(create_guard, aoti_torch_create_device_guard, Status(std::int32_t device, Guard**))  \
     X(delete_guard, aoti_torch_delete_device_guard, Status(Guard*))                        \
     X(device_type_cuda, aoti_torch_device_type_cuda, std::int32_t())                       \
-    X(dtype_float32, aoti_torch_dtype_float32, std::int32_t())                             \
-    X(dtype_float64, aoti_torch_dtype_float64, std::int32_t())                             \
     X(dtype_float16, aoti_torch_dtype_float16, std::int32_t())                             \
-    X(dtype_bfloat16, aoti_torch_dtype_bfloat16, std::int32_t())                           \
-    X(dtype_int16, aoti_torch_dtype_int16, std::int32_t())                                 \
-    X(dtype_int32, aoti_torch_dtype_int32, std::int32_t())
+    X(dtype_bfloat16, aoti_torch_dtype_bfloat16, std::int32_t())
 
 struct CudaApi {
     PRUNE_ADAPTERS_CUDA_FUNCTIONS(PRUNE_ADAPTERS_MEMBER)
@@ -46,12 +42,35 @@ public:
 
     Stream stream() const { return current; }
     bool holds(const torch::OwnTensor& tensor) const;
+    bool holds_array(const torch::OwnTensor& tensor, std::int32_t dtype, std::initializer_list<Index> sizes) const {
+        return holds(tensor) && has_form(tensor, dtype, sizes);
+    }
     torch::OwnTensor empty(std::int32_t dtype, const std::vector<Index>& sizes) const;
 
 private:
     std::int32_t index = 0;
     torch::Guard* guard = nullptr;
     Stream current = nullptr;
+};
+
+// The gradients of a layer; those that nobody needs have no elements.
+struct Gradients {
+    torch::OwnTensor x, values, bias;
+
+    Gradients(const OnDevice& device, std::int32_t dtype, const std::vector<bool>& needs, std::vector<Index> x_sizes,
+              std::vector<Index> values_sizes, Index out)
+        : x(device.empty(dtype, needs[0] ? std::move(x_sizes) : nothing)),
+          values(device.empty(dtype, needs[1] ? std::move(values_sizes) : nothing)),
+          bias(device.empty(dtype, needs[2] ? std::vector<Index>{out} : nothing)) {}
+
+    void release(torch::Value* stack) {
+        stack[0] = x.release();
+        stack[1] = values.release();
+        stack[2] = bias.release();
+    }
+
+private:
+    inline static const std::vector<Index> nothing{0};
 };
 
 // False for a dtype that is none of them.

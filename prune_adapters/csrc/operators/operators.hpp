@@ -6,6 +6,7 @@
 namespace prune_adapters {
 
 void implement_masks(const Registry& cpu);
+void implement_linear(const Registry& cpu);
 
 // Give torch all kernels for tensors on the CPU. Called once, after torch::bind.
 void implement_operators();

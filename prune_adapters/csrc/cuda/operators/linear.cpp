@@ -1,56 +1,36 @@
-// Sparse linear layers, for tensors on CUDA. Every sum is taken in the same order in each run.
+// The linear operators, for tensors on CUDA.
 #include "../torch_cuda.hpp"
 #include "operators.hpp"
 
 namespace prune_adapters::cuda {
 namespace {
 
-using torch::cuda_api;
 using torch::OwnTensor;
 using torch::Value;
 
-// A missing tensor comes as a null pointer, one that is there as a pointer to its handle.
-OwnTensor take_optional(Value value) {
-    if (!value) return OwnTensor(0);
-    auto* held = reinterpret_cast<Value*>(value);
-    OwnTensor taken(*held);
-    delete held;
-    return taken;
+// ptr (n_panels, rows + 1) and idx (count,) as a matrix with so many columns; false if they do not fit.
+bool as_csr(const OnDevice& device, const OwnTensor& ptr, const OwnTensor& idx, Index columns, Index panel, Csr* matrix) {
+    constexpr Index most = 0x7fffffff;
+    if (!device.holds_array(ptr, torch::api.dtype_int32(), {-1, -1})) return false;
+    if (!device.holds_array(idx, torch::api.dtype_int16(), {-1})) return false;
+    const Index n_panels = ptr.sizes()[0], rows = ptr.sizes()[1] - 1;
+    if (columns < 0 || columns > most || rows < 0 || rows > most - 1 || panel < 1 || panel > 32768) return false;
+    if (n_panels != columns / panel + (columns % panel > 0) || idx.numel() > most) return false;
+    const auto as_int = [](Index size) { return static_cast<int>(size); };
+    *matrix = {data_of<std::int32_t>(ptr), data_of<std::int16_t>(idx), nullptr, as_int(rows), as_int(columns),
+               as_int(panel), as_int(n_panels), idx.numel()};
+    return true;
 }
 
-bool is_plain(const OnDevice& device, const OwnTensor& tensor, std::int32_t dtype, Index dim) {
-    return device.holds(tensor) && tensor.dtype() == dtype && tensor.dim() == dim && tensor.is_contiguous();
-}
-
-constexpr Index most = 0x7fffffff;
-
-// The matrix (rows, columns) whose elements `idx` lists; `perm` of the values for the transposed one, or nullptr.
-Csr matrix_of(const OnDevice& device, const OwnTensor& ptr, const OwnTensor& idx, const OwnTensor* perm, Index rows,
-              Index columns, Index panel, const char* function) {
-    require(is_plain(device, ptr, cuda_api.dtype_int32(), 2) && is_plain(device, idx, cuda_api.dtype_int16(), 1),
-            function);
-    require(panel > 0 && panel <= 32768 && rows < most && columns < most && ptr.sizes()[1] == rows + 1, function);
-    require(ptr.sizes()[0] == (columns + panel - 1) / panel && idx.numel() <= most, function);
-    if (perm) require(is_plain(device, *perm, cuda_api.dtype_int32(), 1) && perm->numel() == idx.numel(), function);
-    return {static_cast<const std::int32_t*>(ptr.data()),
-            static_cast<const std::int16_t*>(idx.data()),
-            perm ? static_cast<const std::int32_t*>(perm->data()) : nullptr,
-            static_cast<int>(rows),
-            static_cast<int>(columns),
-            static_cast<int>(panel),
-            static_cast<int>(ptr.sizes()[0]),
-            idx.numel()};
-}
-
-// What a kernel reads: a matrix (batch, features) as it is, or turned where the batch is not small.
+// A matrix (batch, features) as the kernels read it: as it is, or turned where the batch is not small.
 class Turned {
 public:
     Turned(const OnDevice& device, const OwnTensor& matrix) : own(0), from(matrix.data()) {
         const Index batch = matrix.sizes()[0], features = matrix.sizes()[1];
         if (batch <= few_rows) return;
         own = device.empty(matrix.dtype(), {features, batch});
-        transpose(static_cast<int>(torch::api.element_size(matrix.dtype())), from, own.mutable_data(), batch, features,
-                  device.stream());
+        const auto size = static_cast<int>(torch::api.element_size(matrix.dtype()));
+        transpose(size, from, own.mutable_data(), batch, features, device.stream());
         from = own.data();
     }
     const void* data() const { return from; }
@@ -63,81 +43,81 @@ private:
 // csr_linear(Tensor x, Tensor values, Tensor? bias, Tensor ptr, Tensor idx, Tensor t_ptr, Tensor t_idx, Tensor t_perm,
 //            int in_features, int panel, int t_panel) -> Tensor
 void csr_linear(Value* stack, std::uint64_t, std::uint64_t) {
-    const char* name = "csr_linear";
-    const OwnTensor x(stack[0]), values(stack[1]), bias = take_optional(stack[2]), ptr(stack[3]), idx(stack[4]),
-        t_ptr(stack[5]), t_idx(stack[6]), t_perm(stack[7]);
+    const OwnTensor x(stack[0]), values(stack[1]), bias(take_optional(stack[2])), ptr(stack[3]), idx(stack[4]);
+    const OwnTensor t_ptr(stack[5]), t_idx(stack[6]), t_perm(stack[7]);
+    const auto in_features = static_cast<Index>(stack[8]), panel = static_cast<Index>(stack[9]);
     const OnDevice device(x);
     const std::int32_t dtype = x.dtype();
     Number number;
-    require(is_number(dtype, number) && is_plain(device, x, dtype, 2) && is_plain(device, values, dtype, 1), name);
-    require(ptr.dim() == 2 && ptr.sizes()[1] > 0 && x.sizes()[1] == static_cast<Index>(stack[8]), name);
-    const Index batch = x.sizes()[0], rows = ptr.sizes()[1] - 1;
-    const Csr matrix = matrix_of(device, ptr, idx, nullptr, rows, x.sizes()[1], static_cast<Index>(stack[9]), name);
-    require(values.numel() == matrix.n_values, name);
-    if (bias) require(is_plain(device, bias, dtype, 1) && bias.numel() == rows, name);
-    OwnTensor y = device.empty(dtype, {batch, rows});
+    Csr matrix;
+    const bool good = is_number(dtype, number) && as_csr(device, ptr, idx, in_features, panel, &matrix) &&
+                      device.holds_array(x, dtype, {-1, in_features}) &&
+                      device.holds_array(values, dtype, {matrix.n_values}) &&
+                      (!bias || device.holds_array(bias, dtype, {matrix.rows}));
+    require(good, "csr_linear");
+    const Index batch = x.sizes()[0];
+    OwnTensor y = device.empty(dtype, {batch, matrix.rows});
     const Turned turned(device, x);
     csr_multiply(number, matrix, values.data(), turned.data(), bias ? bias.data() : nullptr, y.mutable_data(), batch,
                  device.stream());
-    check_launch(name);
+    check_launch("csr_linear");
     stack[0] = y.release();
 }
 
 // csr_linear_backward(Tensor grad, Tensor x, Tensor values, Tensor ptr, Tensor idx, Tensor t_ptr, Tensor t_idx,
 //                     Tensor t_perm, int panel, int t_panel, bool[3] needs) -> (Tensor, Tensor, Tensor)
 void csr_linear_backward(Value* stack, std::uint64_t, std::uint64_t) {
-    const char* name = "csr_linear_backward";
-    const OwnTensor grad(stack[0]), x(stack[1]), values(stack[2]), ptr(stack[3]), idx(stack[4]), t_ptr(stack[5]),
-        t_idx(stack[6]), t_perm(stack[7]);
-    const std::vector<Value> needs = torch::take_list(stack[10]);
+    const OwnTensor grad(stack[0]), x(stack[1]), values(stack[2]), ptr(stack[3]), idx(stack[4]), t_ptr(stack[5]);
+    const OwnTensor t_idx(stack[6]), t_perm(stack[7]);
+    const auto panel = static_cast<Index>(stack[8]), t_panel = static_cast<Index>(stack[9]);
+    const std::vector<bool> needs = torch::take_flags(stack[10]);
     const OnDevice device(grad);
     const std::int32_t dtype = grad.dtype();
     Number number;
-    require(is_number(dtype, number) && is_plain(device, grad, dtype, 2) && is_plain(device, x, dtype, 2) &&
-                is_plain(device, values, dtype, 1) && needs.size() == 3,
-            name);
+    require(needs.size() == 3 && is_number(dtype, number) && device.holds_array(grad, dtype, {-1, -1}) &&
+                device.holds_array(x, dtype, {grad.sizes()[0], -1}),
+            "csr_linear_backward");
     const Index batch = grad.sizes()[0], rows = grad.sizes()[1], columns = x.sizes()[1];
-    require(x.sizes()[0] == batch, name);
-    const Csr matrix = matrix_of(device, ptr, idx, nullptr, rows, columns, static_cast<Index>(stack[8]), name);
-    const Csr turned = matrix_of(device, t_ptr, t_idx, &t_perm, columns, rows, static_cast<Index>(stack[9]), name);
-    require(values.numel() == matrix.n_values && turned.n_values == matrix.n_values, name);
-    const auto is_needed = [&](int k) { return (needs[static_cast<std::size_t>(k)] & 1) != 0; };
-    const auto wanted = [&](int k, std::vector<Index> sizes) {
-        return device.empty(dtype, is_needed(k) ? sizes : std::vector<Index>{0});
-    };
-    OwnTensor to_x = wanted(0, {batch, columns}), to_values = wanted(1, {matrix.n_values}), to_bias = wanted(2, {rows});
-    if (is_needed(0) || is_needed(1)) {
+    Csr matrix, turned;
+    const bool good = as_csr(device, ptr, idx, columns, panel, &matrix) && matrix.rows == rows &&
+                      as_csr(device, t_ptr, t_idx, rows, t_panel, &turned) && turned.rows == columns &&
+                      turned.n_values == matrix.n_values &&
+                      device.holds_array(t_perm, torch::api.dtype_int32(), {matrix.n_values}) &&
+                      device.holds_array(values, dtype, {matrix.n_values});
+    require(good, "csr_linear_backward");
+    turned.perm = data_of<std::int32_t>(t_perm);
+    Gradients found(device, dtype, needs, {batch, columns}, {matrix.n_values}, rows);
+    if (needs[0] || needs[1]) {
         const Turned own(device, grad);
-        if (is_needed(0))
-            csr_multiply(number, turned, values.data(), own.data(), nullptr, to_x.mutable_data(), batch, device.stream());
-        if (is_needed(1)) {
+        if (needs[0])
+            csr_multiply(number, turned, values.data(), own.data(), nullptr, found.x.mutable_data(), batch,
+                         device.stream());
+        if (needs[1]) {
             const Turned with(device, x);
-            csr_products(number, matrix, own.data(), with.data(), to_values.mutable_data(), batch, device.stream());
+            csr_products(number, matrix, own.data(), with.data(), found.values.mutable_data(), batch, device.stream());
         }
     }
-    if (is_needed(2)) sum_rows(number, grad.data(), to_bias.mutable_data(), batch, rows, device.stream());
-    check_launch(name);
-    stack[0] = to_x.release();
-    stack[1] = to_values.release();
-    stack[2] = to_bias.release();
+    if (needs[2]) sum_rows(number, grad.data(), found.bias.mutable_data(), batch, rows, device.stream());
+    check_launch("csr_linear_backward");
+    found.release(stack);
 }
 
 // sddmm(Tensor grad, Tensor x, Tensor ptr, Tensor idx, int panel) -> Tensor
 void sddmm(Value* stack, std::uint64_t, std::uint64_t) {
-    const char* name = "sddmm";
     const OwnTensor grad(stack[0]), x(stack[1]), ptr(stack[2]), idx(stack[3]);
+    const auto panel = static_cast<Index>(stack[4]);
     const OnDevice device(grad);
     const std::int32_t dtype = grad.dtype();
     Number number;
-    require(is_number(dtype, number) && is_plain(device, grad, dtype, 2) && is_plain(device, x, dtype, 2), name);
-    const Index batch = grad.sizes()[0];
-    require(x.sizes()[0] == batch, name);
-    const Csr matrix =
-        matrix_of(device, ptr, idx, nullptr, grad.sizes()[1], x.sizes()[1], static_cast<Index>(stack[4]), name);
+    require(is_number(dtype, number) && device.holds_array(grad, dtype, {-1, -1}) &&
+                device.holds_array(x, dtype, {grad.sizes()[0], -1}),
+            "sddmm");
+    Csr matrix;
+    require(as_csr(device, ptr, idx, x.sizes()[1], panel, &matrix) && matrix.rows == grad.sizes()[1], "sddmm");
     OwnTensor found = device.empty(dtype, {matrix.n_values});
     const Turned own(device, grad), with(device, x);
-    csr_products(number, matrix, own.data(), with.data(), found.mutable_data(), batch, device.stream());
-    check_launch(name);
+    csr_products(number, matrix, own.data(), with.data(), found.mutable_data(), grad.sizes()[0], device.stream());
+    check_launch("sddmm");
     stack[0] = found.release();
 }
 

@@ -1,0 +1,99 @@
+// The kernels of the linear operators, one table of them for each instruction set, for floats and doubles.
+#pragma once
+
+#include "netgraph/native/bits.hpp"
+
+namespace prune_adapters {
+
+using netgraph::Index;
+
+// Rows of the batch that a kernel works on at once lie side by side in tiles, feature by feature (cpu/vectors.hpp). A
+// row of a tile has 64, 128 or 256 bytes.
+constexpr int n_widths = 3;
+constexpr int narrowest = 64;
+
+// So few rows of a batch are multiplied as they are.
+constexpr Index max_vector_rows = 4;
+
+// A sparse matrix whose columns are cut into panels: in panel p the elements of row r have places ptr[p][r] up to
+// ptr[p][r + 1], and an element k lies in column panel * p + idx[k]. What Python hands over: trust it after `check`.
+struct Panels {
+    const std::int32_t* ptr;  // (n_panels, rows + 1)
+    const std::uint16_t* idx;
+    Index n_panels, rows, columns, panel, count;
+
+    const std::int32_t* rows_of(Index p) const { return ptr + p * (rows + 1); }
+    Index columns_of(Index p) const { return columns - p * panel < panel ? columns - p * panel : panel; }
+};
+
+// A matrix of blocks of `height` x `width` elements: those of block row r have places ptr[r] up to ptr[r + 1], and block
+// k lies in block column idx[k].
+struct Blocks {
+    const std::int32_t* ptr;  // (rows + 1)
+    const std::int32_t* idx;
+    Index rows, columns, height, width, count;
+};
+
+template <class T>
+struct TileKernels {
+    int lanes, widest;  // of the widths, the last one that its registers can hold
+
+    // The first n_rows rows of the tile from `rows`, the others 0; and back. `stride` is from one row to the next.
+    void (*pack[n_widths])(const T* rows, Index stride, Index n_rows, Index features, T* tile);
+    void (*unpack[n_widths])(const T* tile, Index features, T* rows, Index stride, Index n_rows);
+
+    // The sum of each of `lanes` runs of `lanes` elements, in a tree of additions.
+    void (*sums)(const T* runs, T* sums);
+};
+
+template <class T>
+struct PanelKernels {
+    // y[b][r] = bias[r] + sum of values[k] * x[column of k][b] over the elements of row r, for rows from begin to end.
+    // y_tile has room for all of them. bias may be null.
+    void (*multiply[n_widths])(const Panels& matrix, const T* values, const T* bias, const T* x_tile, Index begin,
+                               Index end, T* y_tile, T* y, Index stride, Index n_rows);
+
+    // The same for up to max_vector_rows rows of x as they are.
+    void (*multiply_rows)(const Panels& matrix, const T* values, const T* bias, const T* x, Index n_rows, Index begin,
+                          Index end, T* y);
+
+    // found[k] = sum over b of g[row of k][b] * x[column of k][b], for two tiles each if `two`; added if `add`.
+    void (*dots[n_widths])(const Panels& matrix, const T* g_tiles, const T* x_tiles, bool two, Index begin, Index end,
+                           bool add, T* found);
+};
+
+template <class T>
+struct LinearKernelsOf {
+    TileKernels<T> tiles;
+    PanelKernels<T> panels;
+};
+
+struct LinearKernels {
+    const char* name;
+
+    // Whether the elements of rows from begin to end lie within the matrix and have places below `count`.
+    bool (*check)(const Panels& matrix, Index begin, Index end);
+
+    LinearKernelsOf<float> f32;
+    LinearKernelsOf<double> f64;
+
+    template <class T>
+    const LinearKernelsOf<T>& of() const {
+        if constexpr (sizeof(T) == sizeof(float))
+            return f32;
+        else
+            return f64;
+    }
+};
+
+extern const LinearKernels linear_generic;
+#ifdef NETGRAPH_X86
+extern const LinearKernels linear_avx2;
+extern const LinearKernels linear_avx512;
+#endif
+
+// The fastest table that this processor runs, or the one that `use_linear_kernels` has chosen.
+const LinearKernels& linear_kernels();
+bool use_linear_kernels(const char* name);
+
+}  // namespace prune_adapters

@@ -1,0 +1,218 @@
+// Cuts the work of panels.hpp into tiles of the batch and ranges of rows for the threads of torch.
+#include "panels.hpp"
+
+#include <atomic>
+#include <vector>
+
+#include "parallel.hpp"
+#include "scratch.hpp"
+
+namespace prune_adapters {
+namespace {
+
+constexpr Index worth_a_thread = 1 << 16;  // multiplications
+constexpr Index rows_apart = 16;           // threads write different lines of the cache
+
+Index n_threads() {
+    std::uint32_t found = 1;
+    if (torch::api.num_threads) torch::check(torch::api.num_threads(&found), "num_threads");
+    return found;
+}
+
+Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+Index grain_of(Index work_of_one) { return std::max<Index>(1, worth_a_thread / std::max<Index>(1, work_of_one)); }
+
+template <class T>
+constexpr Index elements_of(int width) {
+    return (narrowest << width) / static_cast<Index>(sizeof(T));
+}
+
+// The narrowest width that holds the rows, or the widest that is allowed.
+template <class T>
+int width_for(Index n_rows, int widest) {
+    int width = 0;
+    while (width < widest && elements_of<T>(width) < n_rows) ++width;
+    return width;
+}
+
+// Where few columns of a row are there, wide rows of x come from the second cache; where panels are dense they stay in
+// the first, and a value that is loaded once serves twice as many rows.
+template <class T>
+int widest_for(const Panels& matrix) {
+    const int widest = linear_kernels().of<T>().tiles.widest;
+    return matrix.n_panels > 1 ? widest : std::min(widest, 1);
+}
+
+bool check(const Panels& matrix) {
+    std::atomic<bool> good{true};
+    in_parallel(matrix.rows, grain_of(ceil_div(matrix.count, 16 * matrix.rows + 1)), [&](Index begin, Index end) {
+        if (!linear_kernels().check(matrix, begin, end)) good = false;
+    });
+    return good;
+}
+
+// Whether every place from 0 to count belongs to an element.
+bool is_whole(const Panels& matrix) {
+    std::int32_t next = 0;
+    for (Index p = 0; p < matrix.n_panels; ++p) {
+        if (matrix.rows_of(p)[0] != next) return false;
+        next = matrix.rows_of(p)[matrix.rows];
+    }
+    return next == matrix.count;
+}
+
+template <class T>
+void fill_rows(const T* bias, Index columns, Index batch, T* y) {
+    for (Index b = 0; b < batch; ++b)
+        for (Index c = 0; c < columns; ++c) y[b * columns + c] = bias ? bias[c] : 0;
+}
+
+// Few rows of x, too few for a tile.
+template <class T>
+bool multiply_few(const Panels& matrix, const T* values, const T* bias, const T* x, Index batch, T* y) {
+    std::atomic<bool> good{true};
+    const Index n_parts = ceil_div(matrix.rows, rows_apart);
+    in_parallel(n_parts, grain_of(matrix.count * batch / n_parts), [&](Index first, Index last) {
+        const auto& kernels = linear_kernels();
+        for (Index part = first; part < last; ++part) {
+            const Index begin = part * rows_apart, end = std::min(matrix.rows, begin + rows_apart);
+            if (!kernels.check(matrix, begin, end)) {
+                good = false;
+                return;
+            }
+            for (Index b = 0; b < batch; b += max_vector_rows)
+                kernels.of<T>().panels.multiply_rows(matrix, values, bias, x + b * matrix.columns,
+                                                     std::min(max_vector_rows, batch - b), begin, end,
+                                                     y + b * matrix.rows);
+        }
+    });
+    return good;
+}
+
+// One tile of a batch: its rows, and how wide it is.
+struct Tile {
+    Index first, n_rows;
+    int width;
+};
+
+template <class T>
+std::vector<Tile> tiles_of(Index batch, int widest) {
+    std::vector<Tile> tiles;
+    for (Index first = 0; first < batch;) {
+        const int width = width_for<T>(batch - first, widest);
+        const Index n_rows = std::min(elements_of<T>(width), batch - first);
+        tiles.push_back({first, n_rows, width});
+        first += n_rows;
+    }
+    return tiles;
+}
+
+// Every tile is cut into ranges of rows of the matrix if there are fewer tiles than threads; a thread packs the tiles
+// of which it has a range.
+template <class T>
+void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const T* x, const std::vector<Tile>& tiles,
+                    T* y) {
+    const auto n_tiles = static_cast<Index>(tiles.size());
+    const Index n_ranges = n_tiles >= n_threads() ? 1 : ceil_div(n_threads(), n_tiles);
+    const Index rows = ceil_div(ceil_div(matrix.rows, n_ranges), rows_apart) * rows_apart;
+    const Index work = (matrix.count / n_ranges + matrix.columns) * elements_of<T>(tiles[0].width);
+    in_parallel(n_tiles * n_ranges, grain_of(work), [&](Index first, Index last) {
+        const LinearKernelsOf<T>& kernels = linear_kernels().of<T>();
+        T* packed = scratch<T, 0>(matrix.columns * elements_of<T>(tiles[0].width));
+        T* kept = scratch<T, 1>(rows * elements_of<T>(tiles[0].width));
+        for (Index part = first; part < last; ++part) {
+            const Tile& tile = tiles[part / n_ranges];
+            if (part == first || part % n_ranges == 0)
+                kernels.tiles.pack[tile.width](x + tile.first * matrix.columns, matrix.columns, tile.n_rows,
+                                               matrix.columns, packed);
+            const Index begin = std::min(matrix.rows, part % n_ranges * rows);
+            const Index end = std::min(matrix.rows, begin + rows);
+            kernels.panels.multiply[tile.width](matrix, values, bias, packed, begin, end, kept,
+                                                y + tile.first * matrix.rows, matrix.rows, tile.n_rows);
+        }
+    });
+}
+
+// Rows of the batch feature by feature: two tiles of them, or one if one holds all.
+template <class T>
+void pack_tiles(const T* rows, Index columns, Index n_rows, int width, bool two, T* tiles) {
+    const Index apart = elements_of<T>(width);
+    const Index features = 64, n_parts = ceil_div(columns, features);
+    in_parallel((two ? 2 : 1) * n_parts, grain_of(features * apart), [&](Index first, Index last) {
+        for (Index part = first; part < last; ++part) {
+            const Index tile = part / n_parts, begin = part % n_parts * features;
+            const Index now = std::min(apart, std::max<Index>(0, n_rows - tile * apart));
+            linear_kernels().of<T>().tiles.pack[width](rows + tile * apart * columns + begin, columns, now,
+                                                       std::min(features, columns - begin),
+                                                       tiles + (tile * columns + begin) * apart);
+        }
+    });
+}
+
+}  // namespace
+
+template <class T>
+bool multiply(const Panels& matrix, const T* values, const T* bias, const T* x, Index batch, T* y) {
+    if (batch == 0 || matrix.rows == 0) return true;
+    if (matrix.n_panels == 0) return fill_rows(bias, matrix.rows, batch, y), true;
+    if (batch <= max_vector_rows) return multiply_few(matrix, values, bias, x, batch, y);
+    if (!check(matrix)) return false;
+    multiply_tiles(matrix, values, bias, x, tiles_of<T>(batch, widest_for<T>(matrix)), y);
+    return true;
+}
+
+template <class T>
+bool dots(const Panels& matrix, const T* g, const T* x, Index batch, T* found) {
+    if (!is_whole(matrix) || !check(matrix)) return false;
+    if (batch == 0) std::fill(found, found + matrix.count, T{0});
+    const int width = width_for<T>(batch, linear_kernels().of<T>().tiles.widest);
+    const Index apart = elements_of<T>(width);
+    const bool two = batch > apart;
+    T* g_tiles = scratch<T, 2>((two ? 2 : 1) * matrix.rows * apart);
+    T* x_tiles = scratch<T, 3>((two ? 2 : 1) * matrix.columns * apart);
+    for (Index first = 0; first < batch; first += 2 * apart) {
+        const Index now = std::min(2 * apart, batch - first);
+        pack_tiles(g + first * matrix.rows, matrix.rows, now, width, two, g_tiles);
+        pack_tiles(x + first * matrix.columns, matrix.columns, now, width, two, x_tiles);
+        const Index work = matrix.count / std::max<Index>(1, matrix.rows) * now;
+        in_parallel(matrix.rows, grain_of(work), [&](Index begin, Index end) {
+            linear_kernels().of<T>().panels.dots[width](matrix, g_tiles, x_tiles, two, begin, end, first > 0, found);
+        });
+    }
+    return true;
+}
+
+template <class T>
+bool permute(const T* values, const std::int32_t* places, Index count, T* permuted) {
+    std::atomic<bool> good{true};
+    in_parallel(count, worth_a_thread, [&](Index begin, Index end) {
+        std::uint32_t highest = 0;
+        for (Index k = begin; k < end; ++k) highest = std::max(highest, static_cast<std::uint32_t>(places[k]));
+        if (begin < end && highest >= count) {
+            good = false;
+            return;
+        }
+        for (Index k = begin; k < end; ++k) permuted[k] = values[places[k]];
+    });
+    return good;
+}
+
+template <class T>
+void sum_rows(const T* rows, Index batch, Index columns, T* sums) {
+    in_parallel(columns, grain_of(batch), [&](Index begin, Index end) {
+        std::fill(sums + begin, sums + end, T{0});
+        for (Index b = 0; b < batch; ++b)
+            for (Index c = begin; c < end; ++c) sums[c] += rows[b * columns + c];
+    });
+}
+
+#define PRUNE_ADAPTERS_PANELS(T)                                                                    \
+    template bool multiply(const Panels&, const T*, const T*, const T*, Index, T*);                 \
+    template bool dots(const Panels&, const T*, const T*, Index, T*);                               \
+    template bool permute(const T*, const std::int32_t*, Index, T*);                                \
+    template void sum_rows(const T*, Index, Index, T*);
+PRUNE_ADAPTERS_PANELS(float)
+PRUNE_ADAPTERS_PANELS(double)
+
+}  // namespace prune_adapters

@@ -1,0 +1,216 @@
+"""Sparse linear layers: x times a transposed sparse matrix, whose elements are all that there is to learn.
+
+The tables that say where the elements are come from a plan (`prune_adapters.SparsePlan`), which also calls these
+functions. The operators are ``torch.ops.prune_adapters.*``; on a CPU they have kernels for float32 and float64.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from prune_adapters.ops import reference
+from prune_adapters.ops.autograd import refuse_gradients, register_layer
+from prune_adapters.ops.define import define
+
+__all__ = ["csr_linear", "sddmm"]
+
+
+def csr_linear(
+    x: torch.Tensor,
+    values: torch.Tensor,
+    bias: torch.Tensor | None,
+    ptr: torch.Tensor,
+    idx: torch.Tensor,
+    t_ptr: torch.Tensor,
+    t_idx: torch.Tensor,
+    t_perm: torch.Tensor,
+    in_features: int,
+    panel: int,
+    t_panel: int,
+) -> torch.Tensor:
+    """Return ``x @ W.T + bias`` for a sparse matrix W.
+
+    On a CPU the result has the same bits whatever the number of threads. The time grows with the number of values, and
+    with the size of x and of the result.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., in)
+    values : Tensor, shape (n_values,)
+        The elements of W: panel by panel, in a panel row by row, in a row column by column.
+    bias : Tensor, shape (out,), or None
+    ptr : Tensor of int32, shape (number of panels, out + 1)
+        Place of the first value of each row in each panel, and the place after the last row.
+    idx : Tensor of int16, shape (n_values,)
+        Column of each value within its panel.
+    t_ptr, t_idx : Tensor
+        The same for the transposed matrix; needed for the gradient of x.
+    t_perm : Tensor of int32, shape (n_values,)
+        The place in `values` of each element of the transposed matrix.
+    in_features : int
+        Columns of W.
+    panel, t_panel : int
+        Columns in a panel, and rows of W in a panel of the transposed matrix; from 1 to 32768.
+
+    Returns
+    -------
+    Tensor, shape (..., out)
+        Gradients of x, values and bias are there, once; second derivatives are not.
+
+    Raises
+    ------
+    ValueError
+        Shapes, dtypes or devices do not fit.
+    RuntimeError
+        A table points outside the matrix.
+
+    Examples
+    --------
+    >>> ptr, idx = torch.tensor([[0, 1, 3]], dtype=torch.int32), torch.tensor([1, 0, 1], dtype=torch.int16)
+    >>> t_ptr, t_idx = torch.tensor([[0, 1, 3]], dtype=torch.int32), torch.tensor([1, 0, 1], dtype=torch.int16)
+    >>> t_perm = torch.tensor([1, 0, 2], dtype=torch.int32)
+    >>> values = torch.tensor([5.0, 6.0, 7.0])
+    >>> csr_linear(torch.tensor([[1.0, 2.0]]), values, None, ptr, idx, t_ptr, t_idx, t_perm, 2, 2, 2)
+    tensor([[10., 20.]])
+    """
+    where = "csr_linear"
+    _check_panels(where, ptr, idx, in_features, panel)
+    out_features = ptr.shape[1] - 1
+    _check_panels(f"{where}: transposed", t_ptr, t_idx, out_features, t_panel)
+    _check_size(f"{where}: t_idx", t_idx, (idx.shape[0],))
+    _check_size(f"{where}: t_ptr", t_ptr, (t_ptr.shape[0], in_features + 1))
+    _check_table(f"{where}: t_perm", t_perm, torch.int32, 1)
+    _check_size(f"{where}: t_perm", t_perm, (idx.shape[0],))
+    _check_floats(where, x, in_features, {"values": (values, idx.shape), "bias": (bias, (out_features,))})
+    _check_devices(where, x, {"ptr": ptr, "idx": idx, "t_ptr": t_ptr, "t_idx": t_idx, "t_perm": t_perm})
+    rows = x.reshape(-1, in_features) if x.dim() != 2 else x
+    tables = ptr.contiguous(), idx.contiguous(), t_ptr.contiguous(), t_idx.contiguous(), t_perm.contiguous()
+    own_bias = None if bias is None else bias.contiguous()
+    y = _csr_linear(rows.contiguous(), values.contiguous(), own_bias, *tables, in_features, panel, t_panel)
+    assert isinstance(y, torch.Tensor)
+    return y if x.dim() == 2 else y.view(*x.shape[:-1], out_features)
+
+
+def sddmm(grad: torch.Tensor, x: torch.Tensor, ptr: torch.Tensor, idx: torch.Tensor, panel: int) -> torch.Tensor:
+    """Return ``grad.T @ x`` at the elements of a sparse matrix only: the gradient of the values of `csr_linear`.
+
+    Methods that look at gradients of removed weights call it with the tables of another mask (RigL, SNIP).
+
+    Parameters
+    ----------
+    grad : Tensor, shape (..., out)
+    x : Tensor, shape (..., in)
+    ptr, idx : Tensor
+        See `csr_linear`.
+    panel : int
+
+    Returns
+    -------
+    Tensor, shape (n_values,)
+        It has no gradient itself.
+
+    Raises
+    ------
+    ValueError
+        Shapes, dtypes or devices do not fit.
+    RuntimeError
+        A table points outside the matrix.
+
+    Examples
+    --------
+    >>> ptr, idx = torch.tensor([[0, 1, 3]], dtype=torch.int32), torch.tensor([1, 0, 1], dtype=torch.int16)
+    >>> sddmm(torch.tensor([[1.0, 10.0]]), torch.tensor([[2.0, 3.0]]), ptr, idx, 2)
+    tensor([ 3., 20., 30.])
+    """
+    where = "sddmm"
+    if x.dim() == 0:
+        raise ValueError(f"{where}: expected x of shape (..., in), got ()")
+    _check_panels(where, ptr, idx, x.shape[-1], panel)
+    _check_floats(where, x, x.shape[-1], {"grad": (grad, (*x.shape[:-1], ptr.shape[1] - 1))})
+    _check_devices(where, x, {"ptr": ptr, "idx": idx})
+    rows = grad.reshape(-1, grad.shape[-1]).contiguous()
+    found = _sddmm(rows, x.reshape(-1, x.shape[-1]).contiguous(), ptr.contiguous(), idx.contiguous(), panel)
+    assert isinstance(found, torch.Tensor)
+    return found
+
+
+def _check_table(where: str, table: torch.Tensor, dtype: torch.dtype, dim: int) -> None:
+    if table.dtype != dtype or table.dim() != dim:
+        shape = tuple(table.shape)
+        raise ValueError(f"{where}: expected {dim} dimensions of {dtype}, got shape {shape} of {table.dtype}")
+
+
+def _check_size(where: str, tensor: torch.Tensor, shape: Sequence[int]) -> None:
+    if tensor.shape != tuple(shape):
+        raise ValueError(f"{where}: expected shape {tuple(shape)}, got {tuple(tensor.shape)}")
+
+
+def _check_panels(where: str, ptr: torch.Tensor, idx: torch.Tensor, columns: int, panel: int) -> None:
+    _check_table(f"{where}: ptr", ptr, torch.int32, 2)
+    _check_table(f"{where}: idx", idx, torch.int16, 1)
+    if not 1 <= panel <= 32768:
+        raise ValueError(f"{where}: expected a panel of 1 to 32768 columns, got {panel}")
+    if ptr.shape[0] != -(-columns // panel) or ptr.shape[1] < 1:
+        wanted = f"({-(-columns // panel)}, rows + 1)"
+        raise ValueError(f"{where}: expected ptr of shape {wanted} for {columns} columns, got {tuple(ptr.shape)}")
+
+
+def _check_floats(
+    where: str, x: torch.Tensor, features: int, others: dict[str, tuple[torch.Tensor | None, Sequence[int]]]
+) -> None:
+    """Raise unless x has so many features, and the others their shapes and what else x has."""
+    if x.dim() == 0 or x.shape[-1] != features:
+        raise ValueError(f"{where}: expected x of shape (..., {features}), got {tuple(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"{where}: expected x of floats, got {x.dtype}")
+    for name, (tensor, shape) in others.items():
+        if tensor is None:
+            continue
+        _check_size(f"{where}: {name}", tensor, shape)
+        if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"{where}: expected {name} of dtype {x.dtype} as x is, got {tensor.dtype}")
+        if tensor.device != x.device:
+            raise ValueError(f"{where}: expected {name} on {x.device} where x is, got {tensor.device}")
+
+
+def _check_devices(where: str, x: torch.Tensor, tables: dict[str, torch.Tensor]) -> None:
+    for name, table in tables.items():
+        if table.device != x.device:
+            found = f"{where}: expected {name} on {x.device} where x is, got {table.device}"
+            raise ValueError(f"{found}; move the plan with plan.to(...)")
+
+
+def _fake_csr_linear(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None, *rest: object) -> torch.Tensor:
+    ptr = rest[0]
+    assert isinstance(ptr, torch.Tensor)
+    return x.new_empty(x.shape[0], ptr.shape[1] - 1)
+
+
+def _fake_backward(grad: torch.Tensor, x: torch.Tensor, values: torch.Tensor, *rest: object) -> tuple:
+    needs = rest[-1]
+    assert isinstance(needs, Sequence)
+    sizes = x.shape, values.shape, grad.shape[1:]
+    return tuple(x.new_empty(size if need else 0) for size, need in zip(sizes, needs, strict=True))
+
+
+TABLES = "Tensor ptr, Tensor idx, Tensor t_ptr, Tensor t_idx, Tensor t_perm"
+GRADIENTS = "(Tensor, Tensor, Tensor)"
+
+define(
+    f"csr_linear(Tensor x, Tensor values, Tensor? bias, {TABLES}, int in_features, int panel, int t_panel) -> Tensor",
+    reference.csr_linear,
+    fake=_fake_csr_linear,
+)
+define(
+    f"csr_linear_backward(Tensor grad, Tensor x, Tensor values, {TABLES}, int panel, int t_panel, bool[3] needs)"
+    f" -> {GRADIENTS}",
+    reference.csr_linear_backward,
+    fake=_fake_backward,
+)
+define(
+    "sddmm(Tensor grad, Tensor x, Tensor ptr, Tensor idx, int panel) -> Tensor",
+    reference.sddmm,
+    fake=lambda grad, x, ptr, idx, panel: x.new_empty(idx.shape[0]),
+)
+_csr_linear = register_layer("csr_linear", for_backward=lambda rest: (*rest[:5], *rest[6:]))
+_sddmm = refuse_gradients("sddmm", "its gradients would be dense")

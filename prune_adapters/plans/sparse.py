@@ -1,0 +1,340 @@
+"""The plan of a sparse matrix: where its elements are, in the order in which the kernels of `csr_linear` want them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from prune_adapters import ops
+from prune_adapters.errors import PlanError
+from prune_adapters.ops.reference.linear import elements
+from prune_adapters.plans.tables import (
+    MOST,
+    check_table,
+    check_weight,
+    pointers,
+    require_mask,
+    same_tables,
+    take_table,
+)
+
+__all__ = ["SparsePlan"]
+
+WIDEST = 32768
+"""Columns within a panel are int16."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SparsePlan:
+    """Where the elements of a sparse matrix are, and the same for the transposed matrix; it never changes.
+
+    The columns are cut into panels of `panel` columns. The values of a layer, a tensor of one dimension, lie panel by
+    panel, in a panel row by row, in a row column by column. Make one with `from_mask`, or with `from_state` what was
+    saved; both check, the constructor itself does not.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows (outputs) and columns (inputs).
+    panel, t_panel : int
+        Columns in a panel, and rows in a panel of the transposed matrix; at most 32768.
+    ptr : Tensor of int32, shape (number of panels, rows + 1)
+        Place of the first value of each row in each panel, and the place after the last row.
+    idx : Tensor of int16, shape (n_values,)
+        Column of each value within its panel.
+    t_ptr, t_idx : Tensor
+        The same for the transposed matrix.
+    t_perm : Tensor of int32, shape (n_values,)
+        The place in the values of each element of the transposed matrix.
+
+    Examples
+    --------
+    >>> plan = SparsePlan.from_mask(torch.tensor([[True, False, True], [False, False, True]]))
+    >>> plan
+    SparsePlan(2 x 3, 3 values, density 0.5, panels of 3 and 2)
+    >>> values = plan.from_dense(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+    >>> values
+    tensor([1., 3., 6.])
+    >>> plan.linear(torch.tensor([[1.0, 1.0, 1.0]]), values)
+    tensor([[4., 6.]])
+    """
+
+    shape: tuple[int, int]
+    panel: int
+    t_panel: int
+    ptr: torch.Tensor
+    idx: torch.Tensor
+    t_ptr: torch.Tensor
+    t_idx: torch.Tensor
+    t_perm: torch.Tensor
+
+    @classmethod
+    def from_mask(cls, mask: torch.Tensor, *, panel: int | None = None, t_panel: int | None = None) -> "SparsePlan":
+        """Return the plan of a mask.
+
+        Parameters
+        ----------
+        mask : Tensor of bool, shape (out, in)
+            True = kept; on any device, where the tables will be, too. Fewer than 2 ** 31 elements.
+        panel, t_panel : int, optional
+            Default: by the density; the denser a matrix, the narrower the panels that stay in the fastest cache.
+
+        Returns
+        -------
+        SparsePlan
+
+        Raises
+        ------
+        PlanError
+            The mask has another dtype or shape or too many elements, or a panel is no number from 1 to 32768.
+        """
+        require_mask("SparsePlan", mask, [2], "(out, in)")
+        if mask.numel() > MOST or max(mask.shape) >= MOST:
+            raise PlanError(f"SparsePlan: expected fewer than 2 ** 31 elements, got a mask of {tuple(mask.shape)}")
+        rows, columns = mask.nonzero(as_tuple=True)
+        return _plan(rows, columns, (mask.shape[0], mask.shape[1]), panel, t_panel)
+
+    @property
+    def n_values(self) -> int:
+        """Number of elements that are kept."""
+        return self.idx.numel()
+
+    @property
+    def density(self) -> float:
+        """Fraction of elements that are kept, in [0, 1]; 0 for a matrix without elements."""
+        return self.n_values / max(1, self.shape[0] * self.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tables are."""
+        return self.idx.device
+
+    @property
+    def tables(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The tables in the order in which `prune_adapters.ops.csr_linear` takes them."""
+        return self.ptr, self.idx, self.t_ptr, self.t_idx, self.t_perm
+
+    def linear(self, x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """Return x times the transposed matrix, plus bias; see `prune_adapters.ops.csr_linear`.
+
+        Parameters
+        ----------
+        x : Tensor, shape (..., in)
+        values : Tensor, shape (n_values,)
+        bias : Tensor, shape (out,), optional
+
+        Returns
+        -------
+        Tensor, shape (..., out)
+        """
+        return ops.csr_linear(x, values, bias, *self.tables, self.shape[1], self.panel, self.t_panel)
+
+    def sddmm(self, grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return the gradient of the values only, from that of the result; see `prune_adapters.ops.sddmm`.
+
+        Parameters
+        ----------
+        grad : Tensor, shape (..., out)
+        x : Tensor, shape (..., in)
+
+        Returns
+        -------
+        Tensor, shape (n_values,)
+        """
+        return ops.sddmm(grad, x, self.ptr, self.idx, self.panel)
+
+    def places(self) -> torch.Tensor:
+        """Return where each value lies in the flat matrix: row * columns + column.
+
+        Returns
+        -------
+        Tensor of int64, shape (n_values,)
+        """
+        rows, columns = elements(self.ptr, self.idx, self.panel)
+        return rows * self.shape[1] + columns
+
+    def from_dense(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return the values of a dense matrix, in the order of the plan; what the mask removes is left out.
+
+        Parameters
+        ----------
+        weight : Tensor, shape (out, in)
+
+        Returns
+        -------
+        Tensor, shape (n_values,)
+            A copy; gradients flow through it.
+
+        Raises
+        ------
+        PlanError
+            The weight has another shape or lies on another device.
+        """
+        check_weight("SparsePlan.from_dense", weight, self.shape, self.device)
+        return weight.reshape(-1)[self.places()]
+
+    def to_dense(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the dense matrix that has these values, and 0 elsewhere; the inverse of `from_dense`.
+
+        Parameters
+        ----------
+        values : Tensor, shape (n_values,)
+
+        Returns
+        -------
+        Tensor, shape (out, in)
+
+        Raises
+        ------
+        PlanError
+            The values have another shape or lie on another device.
+        """
+        check_weight("SparsePlan.to_dense", values, (self.n_values,), self.device)
+        flat = values.new_zeros(self.shape[0] * self.shape[1])
+        return flat.scatter(0, self.places(), values).view(self.shape)
+
+    def mask(self) -> torch.Tensor:
+        """Return the mask of which this is the plan.
+
+        Returns
+        -------
+        Tensor of bool, shape (out, in)
+        """
+        return self.to_dense(torch.ones(self.n_values, dtype=torch.bool, device=self.device))
+
+    def to(self, device: torch.device | str) -> "SparsePlan":
+        """Return the plan with its tables on a device.
+
+        Parameters
+        ----------
+        device : torch.device or str
+
+        Returns
+        -------
+        SparsePlan
+        """
+        return replace(self, **{name: getattr(self, name).to(device) for name in TABLES})
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return all that `from_state` needs, as tensors, ready to be saved.
+
+        Returns
+        -------
+        dict of str to Tensor
+        """
+        numbers = torch.tensor([*self.shape, self.panel, self.t_panel])
+        return {"numbers": numbers} | {name: getattr(self, name) for name in TABLES}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, torch.Tensor]) -> "SparsePlan":
+        """Return the plan that had this state.
+
+        Every table is checked: the transposed tables are made anew and have to agree.
+
+        Parameters
+        ----------
+        state : mapping of str to Tensor
+
+        Returns
+        -------
+        SparsePlan
+
+        Raises
+        ------
+        PlanError
+            A table is missing, has another dtype or shape than it should, or holds what no mask leads to.
+        """
+        where = "SparsePlan.from_state"
+        numbers = take_table(where, state, "numbers")
+        check_table(where, "numbers", numbers, torch.int64, (4,))
+        n_rows, n_columns, panel, t_panel = numbers.tolist()
+        if min(n_rows, n_columns) < 0 or n_rows * n_columns > MOST or max(n_rows, n_columns) >= MOST:
+            raise PlanError(f"{where}: expected a shape with fewer than 2 ** 31 elements, got {(n_rows, n_columns)}")
+        ptr, idx = take_table(where, state, "ptr"), take_table(where, state, "idx")
+        _check_panels(where, panel, t_panel)
+        _check_elements(where, ptr, idx, (n_rows, n_columns), panel)
+        rows, columns = elements(ptr, idx, panel)
+        order = torch.argsort(rows * n_columns + columns)
+        made = _plan(rows[order], columns[order], (n_rows, n_columns), panel, t_panel)
+        for name in TABLES:
+            table, wanted = take_table(where, state, name), getattr(made, name)
+            check_table(where, name, table, wanted.dtype, wanted.shape)
+            if not torch.equal(table, wanted):
+                raise PlanError(f"{where}: {name} does not agree with ptr and idx; make the plan anew with from_mask")
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the tables are the same, on whatever devices."""
+        if not isinstance(other, SparsePlan):
+            return NotImplemented
+        numbers = (self.shape, self.panel, self.t_panel) == (other.shape, other.panel, other.t_panel)
+        return numbers and same_tables(self.tables, other.tables)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        size = f"{self.shape[0]} x {self.shape[1]}, {self.n_values} values, density {self.density:.3g}"
+        return f"SparsePlan({size}, panels of {self.panel} and {self.t_panel})"
+
+
+TABLES = ("ptr", "idx", "t_ptr", "t_idx", "t_perm")
+
+
+def _plan(
+    rows: torch.Tensor, columns: torch.Tensor, shape: tuple[int, int], panel: int | None, t_panel: int | None
+) -> SparsePlan:
+    """Return the plan of elements that are sorted by row, then by column."""
+    density = len(rows) / max(1, shape[0] * shape[1])
+    panel, t_panel = panel or _panel_for(density, shape[1]), t_panel or _panel_for(density, shape[0])
+    _check_panels("SparsePlan", panel, t_panel)
+    order = torch.sort(columns // panel, stable=True).indices
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    across = torch.sort((rows // t_panel) * shape[1] + columns, stable=True).indices
+    ptr, idx = _panels(rows[order], columns[order], shape, panel)
+    t_ptr, t_idx = _panels(columns[across], rows[across], shape[::-1], t_panel)
+    return SparsePlan(shape, panel, t_panel, ptr, idx, t_ptr, t_idx, place[across].int())
+
+
+def _panel_for(density: float, columns: int) -> int:
+    """Return how many columns a panel should have: many values in each row of it, and x in the fastest cache."""
+    for least, panel in ((0.3, 128), (0.1, 256), (0.03, 512)):
+        if density >= least:
+            return max(1, min(panel, columns))
+    return max(1, min(WIDEST, columns))
+
+
+def _check_panels(where: str, *panels: int) -> None:
+    for panel in panels:
+        if not 1 <= panel <= WIDEST:
+            raise PlanError(f"{where}: expected a panel of 1 to {WIDEST} columns, got {panel}")
+
+
+def _panels(
+    rows: torch.Tensor, columns: torch.Tensor, shape: tuple[int, ...], panel: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ptr and idx of elements that are sorted by panel, then row, then column."""
+    n_panels = -(-shape[1] // panel)
+    flat = pointers(columns // panel * shape[0] + rows, n_panels * shape[0])
+    first = torch.arange(n_panels, device=flat.device)[:, None] * shape[0]
+    return flat[first + torch.arange(shape[0] + 1, device=flat.device)], (columns % panel).short()
+
+
+def _check_elements(where: str, ptr: torch.Tensor, idx: torch.Tensor, shape: tuple[int, int], panel: int) -> None:
+    n_panels = -(-shape[1] // panel)
+    check_table(where, "ptr", ptr, torch.int32, (n_panels, shape[0] + 1))
+    check_table(where, "idx", idx, torch.int16, (None,))
+    if ptr.device != idx.device:
+        raise PlanError(f"{where}: expected all tables on {ptr.device}, got idx on {idx.device}")
+    starts, ends = ptr[:, 0].tolist(), ptr[:, -1].tolist()
+    if starts != [0, *ends][:n_panels] or [0, *ends][n_panels] != len(idx) or bool((ptr.diff(dim=1) < 0).any()):
+        raise PlanError(f"{where}: expected ptr to go up from 0 to {len(idx)}, from panel to panel")
+    rows, columns = elements(ptr, idx, panel)
+    outside = (idx < 0) | (idx >= panel) | (columns >= shape[1])
+    if bool(outside.any()):
+        raise PlanError(
+            f"{where}: expected columns from 0 to {panel - 1} within {shape[1]}, got {int(idx[outside][0])}"
+        )
+    flat = (columns // panel * shape[0] + rows) * panel + idx
+    if bool((flat.diff() <= 0).any()):
+        raise PlanError(f"{where}: expected the columns of a row to go up, each once")

@@ -1,0 +1,135 @@
+"""What plans share: tables of a sparse matrix from a mask, checks in words, and the state that is saved."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from prune_adapters.errors import PlanError
+
+__all__ = ["MOST", "check_table", "check_weight", "pointers", "require_mask", "same_tables", "take_table"]
+
+MOST = 2**31 - 1
+"""Places are int32."""
+
+
+def require_mask(where: str, mask: torch.Tensor, dimensions: Sequence[int], form: str) -> None:
+    """Raise unless the mask is of bool and has one of these numbers of dimensions.
+
+    Parameters
+    ----------
+    where : str
+        The function, for the error.
+    mask : Tensor
+    dimensions : sequence of int
+    form : str
+        Such as ``"(out, in)"``.
+
+    Raises
+    ------
+    PlanError
+    """
+    if mask.dtype != torch.bool:
+        raise PlanError(f"{where}: expected a mask of dtype torch.bool, got {mask.dtype}; use weight != 0")
+    if mask.dim() not in dimensions:
+        raise PlanError(f"{where}: expected a mask of shape {form}, got {tuple(mask.shape)}")
+
+
+def check_weight(where: str, tensor: torch.Tensor, shape: Sequence[int], device: torch.device) -> None:
+    """Raise unless the tensor has this shape, lies on this device and holds floats.
+
+    Parameters
+    ----------
+    where : str
+        The function and the argument, for the error.
+    tensor : Tensor
+    shape : sequence of int
+    device : torch.device
+        That of the plan.
+
+    Raises
+    ------
+    PlanError
+    """
+    if tensor.shape != torch.Size(shape):
+        raise PlanError(f"{where}: expected shape {tuple(shape)}, got {tuple(tensor.shape)}")
+    if tensor.device != device:
+        raise PlanError(f"{where}: expected a tensor on {device}, got {tensor.device}; move the plan with plan.to(...)")
+
+
+def pointers(rows: torch.Tensor, n_rows: int) -> torch.Tensor:
+    """Return where the elements of each row begin, if they are sorted by row.
+
+    Parameters
+    ----------
+    rows : Tensor of int64
+        The row of each element.
+    n_rows : int
+
+    Returns
+    -------
+    Tensor of int32, shape (n_rows + 1,)
+        The first is 0 and the last the number of elements.
+    """
+    counts = torch.bincount(rows, minlength=n_rows)
+    return torch.nn.functional.pad(counts.cumsum(0), (1, 0)).int()
+
+
+def take_table(where: str, state: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
+    """Return an entry of a state.
+
+    Parameters
+    ----------
+    where : str
+        The function, for the error.
+    state : mapping of str to Tensor
+    name : str
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    PlanError
+        There is none, or it is no tensor.
+    """
+    table = state.get(name)
+    if not isinstance(table, torch.Tensor):
+        raise PlanError(f"{where}: expected a tensor {name!r} in the state, got {type(table).__name__}")
+    return table
+
+
+def check_table(where: str, name: str, table: torch.Tensor, dtype: torch.dtype, shape: Sequence[int | None]) -> None:
+    """Raise unless a table has this dtype and this shape; None stands for any size.
+
+    Parameters
+    ----------
+    where, name : str
+        The function and the table, for the error.
+    table : Tensor
+    dtype : torch.dtype
+    shape : sequence of int or None
+
+    Raises
+    ------
+    PlanError
+    """
+    if table.dtype != dtype:
+        raise PlanError(f"{where}: expected {name} of dtype {dtype}, got {table.dtype}")
+    if table.dim() != len(shape) or any(n not in (None, m) for n, m in zip(shape, table.shape, strict=True)):
+        wanted = str(tuple(shape)).replace("None", "any")
+        raise PlanError(f"{where}: expected {name} of shape {wanted}, got {tuple(table.shape)}")
+
+
+def same_tables(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:
+    """Tell whether tables are equal, whatever their devices.
+
+    Parameters
+    ----------
+    one, other : sequence of Tensor
+
+    Returns
+    -------
+    bool
+    """
+    return len(one) == len(other) and all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(one, other, strict=True))
