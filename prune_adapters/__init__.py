@@ -46,7 +46,7 @@ from prune_adapters.groups import ChannelGroup, coupled_channels
 from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
-from prune_adapters.plans import SparsePlan
+from prune_adapters.plans import BlockPlan, PairPlan, SparsePlan, TapPlan
 from prune_adapters.prune import consistent_masks, prune
 from prune_adapters.regular import RegularPruning, correct_fan_in, regular_masks, regular_prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
@@ -59,6 +59,7 @@ from prune_adapters.trace import Operation, known_operators, register_rule, to_g
 from prune_adapters.train import accuracy, train
 
 __all__ = [
+    "BlockPlan",
     "ChannelGroup",
     "Checkpoint",
     "CheckpointError",
@@ -77,6 +78,7 @@ __all__ = [
     "MaskFileError",
     "MaskKeeper",
     "Operation",
+    "PairPlan",
     "ParameterRow",
     "PlanError",
     "PruneAdaptersError",
@@ -89,6 +91,7 @@ __all__ = [
     "SparsePlan",
     "StoredMasks",
     "StoredTensor",
+    "TapPlan",
     "TraceError",
     "accuracy",
     "apply_masks",

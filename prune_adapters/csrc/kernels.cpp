@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cpu/conv.hpp"
 #include "linear_kernels.hpp"
 #include "netgraph/native/isa.hpp"
 #include "netgraph/native/kernels.hpp"
+#include "ranks.hpp"
+#include "soft.hpp"
 
 namespace prune_adapters {
 namespace {
@@ -29,7 +32,10 @@ struct Block {
 
 const Kernels& kernels() { return choice.get(); }
 
-bool use_kernels(const char* name) { return choice.use(name) && use_linear_kernels(name) && netgraph::use_kernels(name); }
+bool use_kernels(const char* name) {
+    return choice.use(name) && use_linear_kernels(name) && use_conv_kernels(name) && use_ranks(name) && use_soft(name) &&
+           netgraph::use_kernels(name);
+}
 
 void pack(const std::uint8_t* flags, Index count, std::uint8_t* bits) {
     Block packed;

@@ -62,10 +62,37 @@ struct PanelKernels {
                            bool add, T* found);
 };
 
+constexpr int n_block_widths = 3;
+
+// Block rows whose results are unpacked together: unpacking is fast for many rows of a matrix.
+inline Index block_rows_together(Index height) { return height >= 64 ? 1 : (63 + height) / height; }
+
+template <class T>
+struct BlockKernels {
+    // For tiles of 64, 128 and 192 bytes.
+    void (*pack[n_block_widths])(const T* rows, Index stride, Index n_rows, Index features, T* tile);
+
+    // y[b][r] = bias[r] + sum of block[r][c] * x[c][b] over the blocks of each block row from begin to end. The values
+    // of block k are at places[k], or at k if places is null; `transposed` blocks lie there column by column. y_tile has
+    // room for the rows of block_rows_together(matrix.height) block rows.
+    void (*multiply[n_block_widths])(const Blocks& matrix, const std::int32_t* places, bool transposed, const T* values,
+                                     const T* bias, const T* x_tile, Index begin, Index end, T* y_tile, T* y,
+                                     Index stride, Index n_rows);
+
+    // A group of `features` features, row by row, each as wide as `padded` says.
+    Index (*padded)(Index features);
+    void (*pack_group)(const T* rows, Index stride, Index n_rows, Index features, T* group);
+
+    // found[k][r][c] = sum of g[b][r] * x[b][c] for each block k, with g and x in groups; added if `add`.
+    void (*outer)(const Blocks& matrix, const T* g_groups, const T* x_groups, Index n_rows, Index begin, Index end,
+                  bool add, T* found);
+};
+
 template <class T>
 struct LinearKernelsOf {
     TileKernels<T> tiles;
     PanelKernels<T> panels;
+    BlockKernels<T> blocks;
 };
 
 struct LinearKernels {

@@ -4,36 +4,17 @@
 #include <atomic>
 #include <vector>
 
-#include "parallel.hpp"
 #include "scratch.hpp"
+#include "split.hpp"
 
 namespace prune_adapters {
 namespace {
 
-constexpr Index worth_a_thread = 1 << 16;  // multiplications
-constexpr Index rows_apart = 16;           // threads write different lines of the cache
-
-Index n_threads() {
-    std::uint32_t found = 1;
-    if (torch::api.num_threads) torch::check(torch::api.num_threads(&found), "num_threads");
-    return found;
-}
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-
-Index grain_of(Index work_of_one) { return std::max<Index>(1, worth_a_thread / std::max<Index>(1, work_of_one)); }
+constexpr Index rows_apart = 16;  // threads write different lines of the cache
 
 template <class T>
-constexpr Index elements_of(int width) {
+Index elements_of(int width) {
     return (narrowest << width) / static_cast<Index>(sizeof(T));
-}
-
-// The narrowest width that holds the rows, or the widest that is allowed.
-template <class T>
-int width_for(Index n_rows, int widest) {
-    int width = 0;
-    while (width < widest && elements_of<T>(width) < n_rows) ++width;
-    return width;
 }
 
 // Where few columns of a row are there, wide rows of x come from the second cache; where panels are dense they stay in
@@ -90,44 +71,26 @@ bool multiply_few(const Panels& matrix, const T* values, const T* bias, const T*
     return good;
 }
 
-// One tile of a batch: its rows, and how wide it is.
-struct Tile {
-    Index first, n_rows;
-    int width;
-};
-
-template <class T>
-std::vector<Tile> tiles_of(Index batch, int widest) {
-    std::vector<Tile> tiles;
-    for (Index first = 0; first < batch;) {
-        const int width = width_for<T>(batch - first, widest);
-        const Index n_rows = std::min(elements_of<T>(width), batch - first);
-        tiles.push_back({first, n_rows, width});
-        first += n_rows;
-    }
-    return tiles;
-}
-
 // Every tile is cut into ranges of rows of the matrix if there are fewer tiles than threads; a thread packs the tiles
 // of which it has a range.
 template <class T>
 void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const T* x, const std::vector<Tile>& tiles,
                     T* y) {
     const auto n_tiles = static_cast<Index>(tiles.size());
-    const Index n_ranges = n_tiles >= n_threads() ? 1 : ceil_div(n_threads(), n_tiles);
-    const Index rows = ceil_div(ceil_div(matrix.rows, n_ranges), rows_apart) * rows_apart;
-    const Index work = (matrix.count / n_ranges + matrix.columns) * elements_of<T>(tiles[0].width);
-    in_parallel(n_tiles * n_ranges, grain_of(work), [&](Index first, Index last) {
+    const Ranges ranges(n_tiles, matrix.rows, rows_apart);
+    const Index widest = elements_of<T>(tiles[0].width);
+    const Index work = (matrix.count / ranges.n + matrix.columns) * widest;
+    in_parallel(n_tiles * ranges.n, grain_of(work), [&](Index first, Index last) {
         const LinearKernelsOf<T>& kernels = linear_kernels().of<T>();
-        T* packed = scratch<T, 0>(matrix.columns * elements_of<T>(tiles[0].width));
-        T* kept = scratch<T, 1>(rows * elements_of<T>(tiles[0].width));
+        T* packed = scratch<T, 0>(matrix.columns * widest);
+        T* kept = scratch<T, 1>(ranges.size * widest);
         for (Index part = first; part < last; ++part) {
-            const Tile& tile = tiles[part / n_ranges];
-            if (part == first || part % n_ranges == 0)
+            const Tile& tile = tiles[part / ranges.n];
+            if (part == first || part % ranges.n == 0)
                 kernels.tiles.pack[tile.width](x + tile.first * matrix.columns, matrix.columns, tile.n_rows,
                                                matrix.columns, packed);
-            const Index begin = std::min(matrix.rows, part % n_ranges * rows);
-            const Index end = std::min(matrix.rows, begin + rows);
+            const Index begin = std::min(matrix.rows, part % ranges.n * ranges.size);
+            const Index end = std::min(matrix.rows, begin + ranges.size);
             kernels.panels.multiply[tile.width](matrix, values, bias, packed, begin, end, kept,
                                                 y + tile.first * matrix.rows, matrix.rows, tile.n_rows);
         }
@@ -158,7 +121,7 @@ bool multiply(const Panels& matrix, const T* values, const T* bias, const T* x, 
     if (matrix.n_panels == 0) return fill_rows(bias, matrix.rows, batch, y), true;
     if (batch <= max_vector_rows) return multiply_few(matrix, values, bias, x, batch, y);
     if (!check(matrix)) return false;
-    multiply_tiles(matrix, values, bias, x, tiles_of<T>(batch, widest_for<T>(matrix)), y);
+    multiply_tiles(matrix, values, bias, x, tiles_of(batch, widest_for<T>(matrix), elements_of<T>), y);
     return true;
 }
 
@@ -166,7 +129,8 @@ template <class T>
 bool dots(const Panels& matrix, const T* g, const T* x, Index batch, T* found) {
     if (!is_whole(matrix) || !check(matrix)) return false;
     if (batch == 0) std::fill(found, found + matrix.count, T{0});
-    const int width = width_for<T>(batch, linear_kernels().of<T>().tiles.widest);
+    if (batch == 0) return true;
+    const int width = tiles_of(batch, linear_kernels().of<T>().tiles.widest, elements_of<T>)[0].width;
     const Index apart = elements_of<T>(width);
     const bool two = batch > apart;
     T* g_tiles = scratch<T, 2>((two ? 2 : 1) * matrix.rows * apart);

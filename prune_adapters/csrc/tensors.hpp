@@ -101,4 +101,12 @@ inline std::vector<bool> take_flags(Value value) {
     return flags;
 }
 
+// A list of tensors as a result: torch owns them then.
+inline Value give_tensors(std::vector<OwnTensor> tensors) {
+    List* list = nullptr;
+    check(api.new_list(tensors.size(), &list), "new_list");
+    for (OwnTensor& tensor : tensors) check(api.list_push(list, tensor.release()), "list_push");
+    return reinterpret_cast<Value>(list);
+}
+
 }  // namespace prune_adapters::torch

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../linear_kernels.hpp"
+#include "blocks.hpp"
 #include "panels.hpp"
 #include "vectors.hpp"
 
@@ -27,7 +28,12 @@ constexpr LinearKernelsOf<T> linear_kernels_of() {
              sums_of_runs<L>},
             {{multiply<L, n>, multiply<L, 2 * n>, multiply<L, 4 * n>},
              multiply_rows<L>,
-             {dots<L, n>, dots<L, 2 * n>, dots<L, 4 * n>}}};
+             {dots<L, n>, dots<L, 2 * n>, dots<L, 4 * n>}},
+            {{pack<L, n>, pack<L, 2 * n>, pack<L, 3 * n>},
+             {multiply_blocks<L, n>, multiply_blocks<L, 2 * n>, multiply_blocks<L, 3 * n>},
+             padded<L>,
+             pack_group<L>,
+             outer_blocks<L>}};
 }
 
 template <int bytes>

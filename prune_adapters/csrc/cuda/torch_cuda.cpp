@@ -56,8 +56,8 @@ OwnTensor OnDevice::empty(std::int32_t dtype, const std::vector<Index>& sizes) c
 bool is_number(std::int32_t dtype, Number& number) {
     if (dtype == torch::api.dtype_float32()) return number = Number::float32, true;
     if (dtype == torch::api.dtype_float64()) return number = Number::float64, true;
-    if (dtype == cuda_api.dtype_float16()) return number = Number::float16, true;
-    if (dtype == cuda_api.dtype_bfloat16()) return number = Number::bfloat16, true;
+    if (dtype == torch::api.dtype_float16()) return number = Number::float16, true;
+    if (dtype == torch::api.dtype_bfloat16()) return number = Number::bfloat16, true;
     return false;
 }
 

@@ -12,9 +12,7 @@ struct Guard;
     X(device_index, aoti_torch_get_device_index, Status(Tensor*, std::int32_t*))           \
     X(create_guard, aoti_torch_create_device_guard, Status(std::int32_t device, Guard**))  \
     X(delete_guard, aoti_torch_delete_device_guard, Status(Guard*))                        \
-    X(device_type_cuda, aoti_torch_device_type_cuda, std::int32_t())                       \
-    X(dtype_float16, aoti_torch_dtype_float16, std::int32_t())                             \
-    X(dtype_bfloat16, aoti_torch_dtype_bfloat16, std::int32_t())
+    X(device_type_cuda, aoti_torch_device_type_cuda, std::int32_t())
 
 struct CudaApi {
     PRUNE_ADAPTERS_CUDA_FUNCTIONS(PRUNE_ADAPTERS_MEMBER)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-__all__ = ["csr_linear", "csr_linear_backward", "sddmm"]
+__all__ = ["block_linear", "block_linear_backward", "csr_linear", "csr_linear_backward", "sddmm"]
 
 PRODUCTS = 1 << 22
 """So many products of a batch and the elements of a matrix are held at once."""
@@ -65,6 +65,64 @@ def sddmm(grad: torch.Tensor, x: torch.Tensor, ptr: torch.Tensor, idx: torch.Ten
     for part in parts(len(rows), x.shape[0]):
         found[part] = (grad[:, rows[part]] * x[:, columns[part]]).sum(0)
     return found
+
+
+def block_linear(
+    x: torch.Tensor,
+    values: torch.Tensor,
+    bias: torch.Tensor | None,
+    ptr: torch.Tensor,
+    idx: torch.Tensor,
+    t_ptr: torch.Tensor,
+    t_idx: torch.Tensor,
+    t_perm: torch.Tensor,
+) -> torch.Tensor:
+    """Return x times a transposed matrix of blocks, plus bias; see `prune_adapters.ops.block_linear`."""
+    groups = x.unflatten(1, (t_ptr.shape[0] - 1, values.shape[2]))
+    y = _blocks_times_groups(values, groups, block_rows(ptr, idx), idx, ptr.shape[0] - 1)
+    return y if bias is None else y.add_(bias)
+
+
+def block_linear_backward(
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    values: torch.Tensor,
+    ptr: torch.Tensor,
+    idx: torch.Tensor,
+    t_ptr: torch.Tensor,
+    t_idx: torch.Tensor,
+    t_perm: torch.Tensor,
+    needs: Sequence[bool],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the gradients of x, values and bias; those that nobody needs have no elements."""
+    of_x, of_values, of_bias = x.new_empty(0), x.new_empty(0), x.new_empty(0)
+    rows = block_rows(ptr, idx)
+    g_groups = grad.unflatten(1, (ptr.shape[0] - 1, values.shape[1]))
+    x_groups = x.unflatten(1, (t_ptr.shape[0] - 1, values.shape[2]))
+    if needs[0]:
+        of_x = _blocks_times_groups(values.mT, g_groups, idx, rows, t_ptr.shape[0] - 1)
+    if needs[1]:
+        of_values = torch.empty_like(values)
+        for part in parts(len(rows), x.shape[0] * max(values.shape[1:])):
+            of_values[part] = torch.einsum("bkr,bkc->krc", g_groups[:, rows[part]], x_groups[:, idx[part]])
+    if needs[2]:
+        of_bias = grad.sum(0)
+    return of_x, of_values, of_bias
+
+
+def _blocks_times_groups(
+    values: torch.Tensor, groups: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, n_rows: int
+) -> torch.Tensor:
+    """Return the sums of block times group, each at its block row, as (batch, n_rows * block height)."""
+    y = groups.new_zeros(groups.shape[0], n_rows, values.shape[1])
+    for part in parts(len(rows), groups.shape[0] * max(values.shape[1:])):
+        y.index_add_(1, rows[part], torch.einsum("bkc,krc->bkr", groups[:, columns[part]], values[part]))
+    return y.flatten(1)
+
+
+def block_rows(ptr: torch.Tensor, idx: torch.Tensor) -> torch.Tensor:
+    """Return the block row of each block."""
+    return torch.repeat_interleave(ptr.diff().long(), output_size=idx.numel())
 
 
 def elements(ptr: torch.Tensor, idx: torch.Tensor, panel: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,94 @@
+// Cuts the work of blocks.hpp into tiles of the batch and ranges of block rows for the threads of torch.
+#include "blocks.hpp"
+
+#include "scratch.hpp"
+#include "split.hpp"
+
+namespace prune_adapters {
+namespace {
+
+constexpr Index rows_together = 512;  // of the batch: groups of features should fit into the second cache
+
+template <class T>
+Index elements_of(int width) {
+    return (width + 1) * narrowest / static_cast<Index>(sizeof(T));
+}
+
+bool is_good(const Blocks& matrix, const std::int32_t* places) {
+    if (matrix.ptr[0] != 0 || matrix.ptr[matrix.rows] != matrix.count) return false;
+    bool good = true;
+    for (Index r = 0; r < matrix.rows; ++r) good &= matrix.ptr[r] <= matrix.ptr[r + 1];
+    for (Index k = 0; k < matrix.count; ++k) good &= matrix.idx[k] >= 0 && matrix.idx[k] < matrix.columns;
+    for (Index k = 0; places && k < matrix.count; ++k) good &= places[k] >= 0 && places[k] < matrix.count;
+    return good;
+}
+
+Index work_of(const Blocks& matrix) { return matrix.count * matrix.height * matrix.width; }
+
+template <class T>
+void pack_groups(const T* rows, Index groups, Index features, Index n_rows, T* packed) {
+    const BlockKernels<T>& kernels = linear_kernels().of<T>().blocks;
+    const Index apart = kernels.padded(features) * n_rows;
+    in_parallel(groups, grain_of(apart / 4), [&](Index begin, Index end) {
+        for (Index group = begin; group < end; ++group)
+            kernels.pack_group(rows + group * features, groups * features, n_rows, features, packed + group * apart);
+    });
+}
+
+}  // namespace
+
+template <class T>
+bool multiply(const Blocks& matrix, const std::int32_t* places, const T* values, const T* bias, const T* x, Index batch,
+              T* y) {
+    if (!is_good(matrix, places)) return false;
+    if (batch == 0 || matrix.rows == 0 || matrix.height == 0) return true;
+    const std::vector<Tile> tiles = tiles_of(batch, n_block_widths - 1, elements_of<T>);
+    const Index together = block_rows_together(matrix.height), widest = elements_of<T>(tiles[0].width);
+    const Index n_columns = matrix.columns * matrix.width, n_rows = matrix.rows * matrix.height;
+    const Ranges ranges(static_cast<Index>(tiles.size()), matrix.rows, together);
+    const Index work = (work_of(matrix) / ranges.n + n_columns) * widest;
+    in_parallel(static_cast<Index>(tiles.size()) * ranges.n, grain_of(work), [&](Index first, Index last) {
+        const BlockKernels<T>& kernels = linear_kernels().of<T>().blocks;
+        T* packed = scratch<T, 0>(n_columns * widest);
+        T* buffer = scratch<T, 1>(together * matrix.height * widest);
+        for (Index part = first; part < last; ++part) {
+            const Tile& tile = tiles[part / ranges.n];
+            if (part == first || part % ranges.n == 0)
+                kernels.pack[tile.width](x + tile.first * n_columns, n_columns, tile.n_rows, n_columns, packed);
+            const Index begin = std::min(matrix.rows, part % ranges.n * ranges.size);
+            const Index end = std::min(matrix.rows, begin + ranges.size);
+            kernels.multiply[tile.width](matrix, places, places != nullptr, values, bias, packed, begin, end, buffer,
+                                         y + tile.first * n_rows, n_rows, tile.n_rows);
+        }
+    });
+    return true;
+}
+
+template <class T>
+bool outer(const Blocks& matrix, const T* g, const T* x, Index batch, T* found) {
+    if (!is_good(matrix, nullptr)) return false;
+    if (batch == 0) std::fill(found, found + work_of(matrix), T{0});
+    if (batch == 0 || matrix.count == 0) return true;
+    const BlockKernels<T>& kernels = linear_kernels().of<T>().blocks;
+    const Index n_rows = matrix.rows * matrix.height, n_columns = matrix.columns * matrix.width;
+    const Index most = std::min(batch, rows_together);
+    T* g_groups = scratch<T, 2>(matrix.rows * kernels.padded(matrix.height) * most);
+    T* x_groups = scratch<T, 3>(matrix.columns * kernels.padded(matrix.width) * most);
+    for (Index first = 0; first < batch; first += most) {
+        const Index now = std::min(most, batch - first);
+        pack_groups(g + first * n_rows, matrix.rows, matrix.height, now, g_groups);
+        pack_groups(x + first * n_columns, matrix.columns, matrix.width, now, x_groups);
+        in_parallel(matrix.rows, grain_of(work_of(matrix) / matrix.rows * now), [&](Index begin, Index end) {
+            kernels.outer(matrix, g_groups, x_groups, now, begin, end, first > 0, found);
+        });
+    }
+    return true;
+}
+
+#define PRUNE_ADAPTERS_BLOCKS(T)                                                                                   \
+    template bool multiply(const Blocks&, const std::int32_t*, const T*, const T*, const T*, Index, T*);           \
+    template bool outer(const Blocks&, const T*, const T*, Index, T*);
+PRUNE_ADAPTERS_BLOCKS(float)
+PRUNE_ADAPTERS_BLOCKS(double)
+
+}  // namespace prune_adapters

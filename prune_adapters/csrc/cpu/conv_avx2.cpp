@@ -1,0 +1,8 @@
+// The convolution kernels with 256-bit vectors.
+#include "conv_loops.hpp"
+
+namespace prune_adapters {
+
+const ConvTable conv_avx2 = conv_table_of<32>("avx2");
+
+}  // namespace prune_adapters
