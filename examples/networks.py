@@ -9,10 +9,12 @@ __all__ = [
     "lenet_5",
     "lenet_300_100",
     "mobilenet_v2",
+    "resnet8",
     "resnet18",
     "resnet20",
     "resnet50",
     "vgg16",
+    "vgg_small",
     "vit_b",
 ]
 
@@ -97,23 +99,45 @@ def resnet50(*, width: int = 64) -> nn.Sequential:
     return resnet(Bottleneck, [3, 4, 6, 3], width)
 
 
+def resnet8(*, width: int = 16, classes: int = 10) -> nn.Sequential:
+    """Return ResNet-8 for 32 x 32 pictures (0.08 M parameters), with projections where the shape changes."""
+    return small_resnet(1, width, classes)
+
+
 def resnet20(*, width: int = 16, classes: int = 10) -> nn.Sequential:
     """Return ResNet-20 for 32 x 32 pictures (0.27 M parameters), with projections where the shape changes."""
-    body, channels = stages(Basic, [3, 3, 3], width)
+    return small_resnet(3, width, classes)
+
+
+def small_resnet(depth: int, width: int, classes: int) -> nn.Sequential:
+    """Return a residual network for 32 x 32 pictures, of three stages of so many blocks."""
+    body, channels = stages(Basic, [depth] * 3, width)
     head = nn.Linear(channels, classes)
     return nn.Sequential(conv(3, width, 3), nn.ReLU(), body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
 def vgg16(*, width: int = 64, classes: int = 10) -> nn.Sequential:
     """Return VGG-16 with batch norm for 32 x 32 pictures (14.7 M parameters)."""
+    layers, channels = pooled_stages(((1, 2), (2, 2), (4, 3), (8, 3), (8, 3)), width)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels, classes))
+
+
+def vgg_small(*, width: int = 64, classes: int = 10) -> nn.Sequential:
+    """Return six convolutions in VGG's manner for 32 x 32 pictures (1.1 M parameters)."""
+    layers, channels = pooled_stages(((1, 2), (2, 2), (4, 2)), width)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+def pooled_stages(plan: tuple[tuple[int, int], ...], width: int) -> tuple[list[nn.Module], int]:
+    """Return stages of (times the width, convolutions), each before a pooling, and the channels they end with."""
     layers: list[nn.Module] = []
     channels = 3
-    for multiple, depth in ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3)):
+    for multiple, depth in plan:
         for _ in range(depth):
             layers += [conv(channels, width * multiple, 3), nn.ReLU()]
             channels = width * multiple
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels, classes))
+    return layers, channels
 
 
 class InvertedResidual(nn.Module):

@@ -1,26 +1,41 @@
-"""A grid of graphs and seeds: the graphs from long to short paths, their runs side by side, the results in SQLite."""
+"""A grid of graphs and seeds: the graphs from long to short paths, their runs side by side, all of it in SQLite."""
 
 import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 
 import netgraph as ng
 
-__all__ = ["Result", "ResultsFileError", "Store", "Trained", "graphs_of_all_lengths", "name_of", "run_grid"]
+__all__ = [
+    "Cell",
+    "Result",
+    "ResultsFileError",
+    "Store",
+    "Trained",
+    "graphs_of_all_lengths",
+    "name_of",
+    "run_grid",
+    "run_together",
+]
 
 APPLICATION = 0x50415448
 """Marks an SQLite file as one of ours."""
-TABLE = """CREATE TABLE IF NOT EXISTS results (
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS results (
     setting TEXT NOT NULL, graph TEXT NOT NULL, seed INTEGER NOT NULL,
     accuracy REAL NOT NULL, kept INTEGER NOT NULL, density REAL NOT NULL, effective REAL NOT NULL,
-    PRIMARY KEY (setting, graph, seed))"""
+    PRIMARY KEY (setting, graph, seed))""",
+    """CREATE TABLE IF NOT EXISTS graphs (
+    family TEXT NOT NULL, place INTEGER NOT NULL, nodes INTEGER NOT NULL, edges TEXT NOT NULL,
+    PRIMARY KEY (family, place))""",
+)
 
 
 class ResultsFileError(ValueError):
@@ -97,15 +112,28 @@ class Store:
         self.path = path
         with self._open() as database, database:
             self._check(database)
-            database.execute(TABLE)
+            for table in TABLES:
+                database.execute(table)
             database.execute(f"PRAGMA application_id = {APPLICATION}")
 
-    def add(self, setting: str, result: Result) -> None:
-        """Write one result; one that is there already stays."""
-        t = result.trained
-        row = (setting, result.graph, result.seed, t.accuracy, t.kept, t.density, t.effective)
+    def add(self, setting: str, *results: Result) -> None:
+        """Write results, all of them or none; one that is there already stays."""
+        rows = [(setting, r.graph, r.seed, *astuple(r.trained)) for r in results]
         with self._open() as database, database:
-            database.execute("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            database.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def graphs(self, family: str, make: Callable[[], list[ng.NodeGraph]]) -> list[ng.NodeGraph]:
+        """Return the graphs of a family, made and written if they are not there: every machine has the same."""
+        query = "SELECT nodes, edges FROM graphs WHERE family = ? ORDER BY place"
+        with self._open() as database:
+            rows = database.execute(query, (family,)).fetchall()
+        if rows:
+            return [ng.NodeGraph.from_edges(nodes, json.loads(edges)) for nodes, edges in rows]
+        made = make()
+        rows = [(family, place, g.n_nodes, json.dumps(g.edges().tolist())) for place, g in enumerate(made)]
+        with self._open() as database, database:
+            database.executemany("INSERT OR IGNORE INTO graphs VALUES (?, ?, ?, ?)", rows)
+        return made
 
     def results(self, setting: str) -> list[Result]:
         """Return all results of a setting."""
@@ -154,14 +182,44 @@ def run_grid(
     how many runs are there, after each.
     """
     key = json.dumps(setting, sort_keys=True)
-    wanted = {(name_of(graph), seed): graph for seed in seeds for graph in graphs}
-    there = {(result.graph, result.seed) for result in store.results(key)} & wanted.keys()
-    cells = [(name, graph, seed) for (name, seed), graph in wanted.items() if (name, seed) not in there]
-    told(len(there), len(wanted))
-    for done, result in enumerate(_computed(train, cells, jobs, backend), len(there) + 1):
+    wanted, cells = _missing(store, key, graphs, seeds)
+    told(len(wanted) - len(cells), len(wanted))
+    for done, result in enumerate(_computed(train, cells, jobs, backend), len(wanted) - len(cells) + 1):
         store.add(key, result)
         told(done, len(wanted))
     return [result for result in store.results(key) if (result.graph, result.seed) in wanted]
+
+
+def run_together(
+    store: Store,
+    setting: dict[str, object],
+    train: Callable[[Sequence[Cell]], list[Trained]],
+    graphs: Iterable[ng.NodeGraph],
+    seeds: Iterable[int],
+    *,
+    size: int,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Result]:
+    """Return what `run_grid` returns; `train` is given `size` runs at a time, whose results are written together."""
+    key = json.dumps(setting, sort_keys=True)
+    wanted, cells = _missing(store, key, graphs, seeds)
+    told(len(wanted) - len(cells), len(wanted))
+    for start in range(0, len(cells), size):
+        part = cells[start : start + size]
+        trained = zip(part, train(part), strict=True)
+        store.add(key, *(Result(name, seed, own) for (name, _, seed), own in trained))
+        told(len(wanted) - len(cells) + start + len(part), len(wanted))
+    return [result for result in store.results(key) if (result.graph, result.seed) in wanted]
+
+
+def _missing(
+    store: Store, key: str, graphs: Iterable[ng.NodeGraph], seeds: Iterable[int]
+) -> tuple[set[tuple[str, int]], list[Cell]]:
+    """Return what is wanted, and of that the runs whose results are not there; graphs are the inner loop."""
+    every = list(graphs)
+    wanted = {(name_of(graph), seed): graph for seed in seeds for graph in every}
+    there = {(result.graph, result.seed) for result in store.results(key)}
+    return set(wanted), [(name, graph, seed) for (name, seed), graph in wanted.items() if (name, seed) not in there]
 
 
 def _computed(train: Train, cells: list[Cell], jobs: int, backend: str) -> Iterable[Result]:

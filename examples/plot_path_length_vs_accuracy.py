@@ -1,16 +1,20 @@
 """Path length against accuracy: do graphs of one degree with shorter paths make better masks?
 
 Regular graphs of one degree, from the circulant, whose paths are longest, to the shortest that a search finds, become
-masks (`pa.regular_masks`), and each masked network is trained from fresh weights with several seeds. All graphs keep
-the same number of weights in each layer, so only the way in which they join channels differs.
+masks (`pa.regular_masks`), and each masked network is trained from fresh weights with several seeds. All graphs of a
+degree keep the same number of weights in each layer, so only the way in which they join channels differs.
 
-    python examples/plot_path_length_vs_accuracy.py
-    python examples/plot_path_length_vs_accuracy.py --data FOLDER --network resnet20 --device cuda
+    python examples/plot_path_length_vs_accuracy.py --quick
+    python examples/plot_path_length_vs_accuracy.py --degree 4 6
+    python examples/plot_path_length_vs_accuracy.py --data FOLDER --network resnet8 --device cuda --stack 40 --bfloat16
 
-prints one row for each graph and the rank correlations, and writes to out/:
+    python examples/plot_path_length_vs_accuracy.py --plane
+
+prints one row for each graph, the rank correlations and the slope, and writes to out/:
 
     path_length.png, path_length.pdf    accuracy against mean path length, and against the normalised spectral gap
-    path_length.sqlite                  all results; a run that was stopped goes on from there
+    path_length_plane.png, .pdf         with --plane: clustering against path length, coloured by accuracy
+    path_length.sqlite                  all graphs and results; a run that was stopped goes on from there
 
 FOLDER (or NETGRAPH_DATA) holds CIFAR-10 as cifar10_jpeg_train.npz and cifar10_jpeg_test.npz.
 """
@@ -18,7 +22,7 @@ FOLDER (or NETGRAPH_DATA) holds CIFAR-10 as cifar10_jpeg_train.npz and cifar10_j
 import argparse
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -33,9 +37,11 @@ from rich import box
 from rich.table import Table
 
 import netgraph as ng
-from path_length_grid import Result, ResultsFileError, Store, graphs_of_all_lengths, name_of, run_grid
-from path_length_tasks import TASKS, train_masked
-from rank_correlation import Correlation, correlation
+from path_length_grid import Result, ResultsFileError, Store, graphs_of_all_lengths, name_of, run_grid, run_together
+from path_length_plane import Plane, graphs_over_plane, plot_plane
+from path_length_stacked import Together, train_stacks
+from path_length_tasks import INPUTS, TASKS, Task, train_masked, train_matched
+from rank_correlation import Estimate, correlation, slope
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
 FEW = 5
@@ -44,11 +50,16 @@ FEW = 5
 
 @dataclass(frozen=True)
 class Measured:
-    """The graphs in columns: their path lengths, gaps and accuracies (graphs x seeds, in per cent)."""
+    """The graphs of a degree in columns: path lengths, gaps and accuracies (graphs x seeds, in per cent)."""
 
     lengths: np.ndarray
     gaps: np.ndarray
     accuracies: np.ndarray
+
+    @property
+    def correlations(self) -> tuple[Estimate, Estimate]:
+        """Rank correlation of accuracy with path length, and with the gap."""
+        return correlation(self.lengths, self.accuracies), correlation(self.gaps, self.accuracies)
 
 
 def measure(graphs: list[ng.NodeGraph], results: list[Result]) -> Measured:
@@ -73,37 +84,44 @@ def spread(accuracies: np.ndarray) -> np.ndarray:
     return accuracies.std(axis=1, ddof=1) if accuracies.shape[1] > 1 else np.zeros(len(accuracies))
 
 
-def plot(m: Measured, found: list[Correlation], title: str, path: Path) -> None:
-    """Draw accuracy against both measures, as PNG and PDF."""
-    figure, axes = plt.subplots(ncols=2, figsize=(9.5, 4.4), sharey=True, layout="constrained")
-    labels = "mean path length of the graph, hops (log scale)", "normalised spectral gap of the graph (log scale)"
-    for ax, x, label, rho in zip(axes, (m.lengths, m.gaps), labels, found, strict=True):
-        ticks = [float(f"{value:.2g}") for value in np.geomspace(x.min(), x.max(), 5)]
-        ax.plot(x[:, None], m.accuracies, ".", color=GREY, alpha=0.5, markersize=5, zorder=1)
-        ax.errorbar(x, m.accuracies.mean(axis=1), spread(m.accuracies), fmt="o", color=BLUE, capsize=3, zorder=2)
-        for place, text in ((m.lengths.argmax(), "longest paths"), (m.lengths.argmin(), "shortest paths")):
-            ax.plot(x[place], m.accuracies[place].mean(), "s", color=ORANGE, markersize=8, zorder=3)
-            side = "right" if x[place] == x.max() else "left"
-            ax.annotate(text, (x[place], 0.02), xycoords=("data", "axes fraction"), color=ORANGE, ha=side)
-        ax.set_xscale("log")
-        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        ax.minorticks_off()
-        ax.margins(y=0.12)
-        ax.set_xlabel(label)
-        ax.set_title(f"Spearman {rho}", fontsize=10)
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("test accuracy, %\n(dots: seeds; bars: standard deviation)")
+def plot(measured: dict[int, Measured], title: str, path: Path) -> None:
+    """Draw accuracy against both measures, a row for each degree, as PNG and PDF."""
+    size = {"nrows": len(measured), "figsize": (9.5, 0.8 + 3.6 * len(measured))}
+    figure, rows = plt.subplots(ncols=2, sharey="row", squeeze=False, layout="constrained", **size)
+    for axes, (degree, m) in zip(rows, measured.items(), strict=True):
+        for ax, x, rho in zip(axes, (m.lengths, m.gaps), m.correlations, strict=True):
+            plot_against(ax, x, m)
+            ax.set_title(f"degree {degree}: Spearman {rho}", fontsize=10)
+        axes[0].set_ylabel("test accuracy, %\n(dots: seeds; bars: standard deviation)")
+    rows[-1][0].set_xlabel("mean path length of the graph, hops (log scale)")
+    rows[-1][1].set_xlabel("normalised spectral gap of the graph (log scale)")
     figure.suptitle(title, fontsize=11)
     for suffix in (".png", ".pdf"):
         figure.savefig(path.with_suffix(suffix), dpi=150)
     plt.close(figure)
 
 
-def conclusion(length: Correlation, m: Measured) -> str:
+def plot_against(ax: plt.Axes, x: np.ndarray, m: Measured) -> None:
+    """Draw the accuracies of all graphs against one measure."""
+    ticks = [float(f"{value:.2g}") for value in np.geomspace(x.min(), x.max(), 5)]
+    ax.plot(x[:, None], m.accuracies, ".", color=GREY, alpha=0.5, markersize=5, zorder=1)
+    ax.errorbar(x, m.accuracies.mean(axis=1), spread(m.accuracies), fmt="o", color=BLUE, capsize=3, zorder=2)
+    for place, text in ((m.lengths.argmax(), "longest paths"), (m.lengths.argmin(), "shortest paths")):
+        ax.plot(x[place], m.accuracies[place].mean(), "s", color=ORANGE, markersize=8, zorder=3)
+        side = "right" if x[place] == x.max() else "left"
+        ax.annotate(text, (x[place], 0.02), xycoords=("data", "axes fraction"), color=ORANGE, ha=side)
+    ax.set_xscale("log")
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+    ax.margins(y=0.12)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def conclusion(m: Measured) -> str:
     """Return in words what the interval says."""
-    difference = m.accuracies[m.lengths.argmin()].mean() - m.accuracies[m.lengths.argmax()].mean()
-    ends = f"The shortest graph is {difference:+.2f} points from the longest."
+    length, difference = m.correlations[0], m.accuracies[m.lengths.argmin()] - m.accuracies[m.lengths.argmax()]
+    ends = f"The shortest graph is {difference.mean():+.2f} points from the longest."
     if min(m.accuracies.shape) < FEW:
         return f"{ends} With fewer than {FEW} graphs or seeds the interval says nothing yet."
     if not length.high < 0 and not length.low > 0:
@@ -123,13 +141,17 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     folder = os.environ.get("NETGRAPH_DATA")
     parser.add_argument("--data", type=Path, default=folder and Path(folder), help="folder with CIFAR-10")
-    parser.add_argument("--network", choices=["mlp", "resnet20"], default="mlp", help="for CIFAR-10 (default: mlp)")
-    parser.add_argument("--nodes", type=int, help="of the graphs (default: 64; ResNet-20: 16)")
-    parser.add_argument("--degree", type=int, help="of the graphs (default: 4)")
-    parser.add_argument("--graphs", type=int, default=12, help="how many, at most (default: 12)")
+    parser.add_argument("--network", choices=[n for n in TASKS if n != "digits"], default="mlp", help="for CIFAR-10")
+    parser.add_argument("--nodes", type=int, help="of the graphs (default: 64; ResNets: 16)")
+    parser.add_argument("--degree", type=int, nargs="+", help="of the graphs, one or several (default: 4)")
+    parser.add_argument("--plane", action="store_true", help="graphs of all degrees over the plane of You et al.")
+    parser.add_argument("--graphs", type=int, help="how many, at most (default: 12; plane: 60)")
     parser.add_argument("--seeds", type=int, default=8, help="trainings of each graph (default: 8)")
     parser.add_argument("--epochs", type=int, help="(default: 25; CIFAR-10: 40)")
     parser.add_argument("--device", default="cpu", help="such as cuda (default: cpu)")
+    parser.add_argument("--stack", type=int, help="networks trained side by side in one, which a GPU needs")
+    parser.add_argument("--streams", type=int, default=1, help="with --stack: such stacks at a time (default: 1)")
+    parser.add_argument("--bfloat16", action="store_true", help="with --stack: multiply in bfloat16")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time (default: the processors)")
     parser.add_argument(
         "--backend",
@@ -139,48 +161,98 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for what is written (default: out)")
     parser.add_argument("--results", type=Path, help="file of results (default: path_length.sqlite in that folder)")
-    parser.add_argument("--quick", action="store_true", help="digits, few graphs and epochs, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="digits, few graphs, seeds and epochs: under a minute")
     args = parser.parse_args()
     if args.quick:
-        args.data, args.graphs, args.seeds, args.epochs, args.jobs = None, 4, 2, 3, 1
+        args.data, args.graphs, args.jobs = None, 6, 1
+        args.seeds, args.epochs, args.stack = (2, 3, None) if args.plane else (8, 10, 48)
     if args.data and not (args.data / "cifar10_jpeg_train.npz").exists():
         parser.error(
             f"--data or NETGRAPH_DATA: no cifar10_jpeg_train.npz in {args.data}; without a folder digits serve"
         )
-    if min(args.graphs, args.seeds, args.jobs) < 1 or args.graphs < 2:
-        parser.error("expected at least 2 --graphs, 1 of --seeds and 1 of --jobs")
+    args.graphs = args.graphs or (60 if args.plane else 12)
+    if args.plane and (args.stack or args.network not in INPUTS):
+        parser.error("--plane: its networks are MLPs of different widths, so neither --stack nor another --network")
+    if min(args.graphs, args.seeds, args.jobs, args.streams, args.stack or 1) < 1 or args.graphs < 2:
+        parser.error("expected at least 2 --graphs, 1 of --seeds, --jobs, --stack and --streams")
     return args
+
+
+def trained(
+    args: argparse.Namespace, task: Task, epochs: int, store: Store, graphs: list[ng.NodeGraph]
+) -> list[Result]:
+    """Return the results of all graphs and seeds, from the store or trained."""
+
+    def told(done: int, total: int) -> None:
+        print(f"\r{done} of {total} runs", end="", file=sys.stderr, flush=True)
+
+    setting, seeds = task.setting | {"epochs": epochs}, range(args.seeds)
+    if args.stack is None:
+        setting |= {"over": "plane"} if args.plane else {}
+        train = partial(train_matched if args.plane else train_masked, task, args.data, epochs, args.device)
+        results = run_grid(store, setting, train, graphs, seeds, jobs=args.jobs, backend=args.backend, told=told)
+    else:
+        together = Together(args.stack, args.streams, args.bfloat16)
+        setting |= {"multiplied_in": "bfloat16"} if args.bfloat16 else {}
+        many = partial(train_stacks, task, args.data, epochs, args.device, together)
+        results = run_together(store, setting, many, graphs, seeds, size=together.runs, told=told)
+    print(file=sys.stderr)
+    return results
+
+
+def shown(degree: int, n_nodes: int, results: list[Result], m: Measured) -> None:
+    """Print what was found for one degree."""
+    print(f"\n{len(m.lengths)} graphs of {n_nodes} nodes and degree {degree}, {m.accuracies.shape[1]} seeds")
+    print(size_of(results, degree / n_nodes))
+    rich.print(table_of(m))
+    length, gap = m.correlations
+    print("Spearman with accuracy, and 95 % bootstrap interval over seeds (the graphs being as they are):")
+    print(f"  path length  {length}\n  spectral gap {gap}")
+    print(f"Slope: {slope(m.lengths, m.accuracies)} points of accuracy per hop\n{conclusion(m)}")
+
+
+def plane(args: argparse.Namespace, task: Task, n_nodes: int, epochs: int, store: Store) -> None:
+    """Train, print and draw the plane."""
+    family = f"{args.graphs} of {n_nodes} nodes over the plane"
+    graphs = store.graphs(family, partial(graphs_over_plane, n_nodes, args.graphs))
+    results = trained(args, task, epochs, store, graphs)
+    m = measure(graphs, results)
+    found = Plane(np.array([ng.spectrum.clustering(graph) for graph in graphs]), m.lengths, m.accuracies)
+    best = found.means.argmax()
+    print(f"{len(graphs)} graphs of {n_nodes} nodes, {args.seeds} seeds, the first of them complete: the dense network")
+    print(f"Best: C {found.clustering[best]:.2f}, L {found.lengths[best]:.2f}: {found.means[best]:.2f} %")
+    print(f"Dense: {found.means[0]:.2f} %; mean spread over seeds {spread(m.accuracies).mean():.2f}")
+    print(f"{found.sweet.sum()} graphs are not significantly worse than the best (one-sided t-test, p >= 0.05)")
+    for name, x in (("C", found.clustering), ("L", found.lengths)):
+        print(f"Spearman of {name} with accuracy: {correlation(x, found.accuracies)}")
+    title = (
+        f"{task.title} if dense, {epochs} epochs\n{len(graphs)} ws-flex graphs of {n_nodes} nodes, {args.seeds} seeds"
+    )
+    plot_plane(found, f"{title}, all networks keep as many weights", args.out / "path_length_plane.png")
+    print(f"Pictures: {args.out / 'path_length_plane.png'}, {args.out / 'path_length_plane.pdf'}")
 
 
 def main() -> None:
     args = arguments()
-    name = args.network if args.data else "digits"
-    task = TASKS[name]
-    n_nodes, degree, epochs = args.nodes or task.n_nodes, args.degree or task.degree, args.epochs or task.epochs
+    task = TASKS[args.network if args.data else "digits"]
+    n_nodes, degrees, epochs = args.nodes or task.n_nodes, args.degree or [task.degree], args.epochs or task.epochs
     args.out.mkdir(parents=True, exist_ok=True)
-    graphs = graphs_of_all_lengths(n_nodes, degree, args.graphs)
     store = Store(args.results or args.out / "path_length.sqlite")
-    results = run_grid(
-        store,
-        asdict(task) | {"epochs": epochs},
-        partial(train_masked, task, args.data, epochs, args.device),
-        graphs,
-        range(args.seeds),
-        jobs=args.jobs,
-        backend=args.backend,
-        told=lambda done, total: print(f"\r{done} of {total} runs", end="", file=sys.stderr, flush=True),
-    )
-    print(file=sys.stderr)
-
-    m = measure(graphs, results)
-    found = [correlation(x, m.accuracies) for x in (m.lengths, m.gaps)]
-    print(f"{task.title}: {len(graphs)} graphs of {n_nodes} nodes and degree {degree}, {args.seeds} seeds")
-    print(size_of(results, degree / n_nodes))
-    rich.print(table_of(m))
-    print("Spearman with accuracy, and 95 % bootstrap interval over seeds (the graphs being as they are):")
-    print(f"  path length  {found[0]}\n  spectral gap {found[1]}\n{conclusion(found[0], m)}")
-    title = f"{task.title}\n{n_nodes} nodes, degree {degree}: {degree / n_nodes:.2%} of masked weights kept"
-    plot(m, found, f"{title}, {len(graphs)} graphs x {args.seeds} seeds", args.out / "path_length.png")
+    print(task.title)
+    if args.plane:
+        plane(args, task, n_nodes, epochs, store)
+        return
+    measured = {}
+    for degree in dict.fromkeys(degrees):
+        family = f"{args.graphs} of {n_nodes} nodes and degree {degree}" + ", quick" * args.quick
+        steps = {"steps": 20_000} if args.quick else {}
+        graphs = store.graphs(family, partial(graphs_of_all_lengths, n_nodes, degree, args.graphs, **steps))
+        results = trained(args, task, epochs, store, graphs)
+        measured[degree] = measure(graphs, results)
+        shown(degree, n_nodes, results, measured[degree])
+    kept = ", ".join(f"{degree / n_nodes:.2%}" for degree in measured)
+    title = f"{task.title}, {epochs} epochs\n{n_nodes} nodes, {kept} of masked weights kept, {args.seeds} seeds"
+    plot(measured, title, args.out / "path_length.png")
     print(f"Pictures: {args.out / 'path_length.png'}, {args.out / 'path_length.pdf'}")
 
 

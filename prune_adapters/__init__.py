@@ -6,13 +6,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 
 from netgraph import Explanation, explain
 from prune_adapters.apply import apply_masks, remembered_masks, remove_masks
-from prune_adapters.checkpoint import (
-    Checkpoint,
-    StoredTensor,
-    checkpoint_graph,
-    inspect_checkpoint,
-    open_checkpoint,
-)
+from prune_adapters.checkpoint import Checkpoint, StoredTensor, checkpoint_graph, inspect_checkpoint, open_checkpoint
 from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
 from prune_adapters.compact import (
     CompactReport,
@@ -44,6 +38,15 @@ from prune_adapters.errors import (
 )
 from prune_adapters.groups import ChannelGroup, coupled_channels
 from prune_adapters.keep import MaskKeeper, keep_masks
+from prune_adapters.layers import (
+    RegularConv1d,
+    RegularConv2d,
+    RegularLinear,
+    SparseConv1d,
+    SparseConv2d,
+    SparseLayer,
+    SparseLinear,
+)
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.plans import BlockPlan, PairPlan, SparsePlan, TapPlan
@@ -53,6 +56,7 @@ from prune_adapters.report import LayerRow, ParameterRow, Report, report
 from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, masks_from_scores
 from prune_adapters.soft import apply_soft_masks, remove_soft_masks, soft_masks
+from prune_adapters.sparsify import LayerChoice, SparsifyRecord, densify, sparsify
 from prune_adapters.store import StoredMasks, load_masks, save_masks
 from prune_adapters.torch_prune import from_torch_prune
 from prune_adapters.trace import Operation, known_operators, register_rule, to_graph
@@ -70,6 +74,7 @@ __all__ = [
     "Explanation",
     "KeptChannels",
     "LayerChange",
+    "LayerChoice",
     "LayerRow",
     "LostLayer",
     "MacCount",
@@ -84,11 +89,19 @@ __all__ = [
     "PruneAdaptersError",
     "Recipe",
     "RecipeError",
+    "RegularConv1d",
+    "RegularConv2d",
+    "RegularLinear",
     "RegularPruning",
     "Removal",
     "Report",
     "Selection",
+    "SparseConv1d",
+    "SparseConv2d",
+    "SparseLayer",
+    "SparseLinear",
     "SparsePlan",
+    "SparsifyRecord",
     "StoredMasks",
     "StoredTensor",
     "TapPlan",
@@ -110,6 +123,7 @@ __all__ = [
     "count_macs",
     "count_parameters",
     "coupled_channels",
+    "densify",
     "explain",
     "from_torch_prune",
     "inspect_checkpoint",
@@ -135,6 +149,7 @@ __all__ = [
     "save_compacted",
     "save_masks",
     "soft_masks",
+    "sparsify",
     "to_graph",
     "to_masks",
     "train",

@@ -195,9 +195,7 @@ def test_a_batch_of_many_parts_is_summed_over_all_of_them(kernels):
     ptr, idx, places = panels_of(mask, 18)
     g, x = rng.standard_normal((1300, 5)), rng.standard_normal((1300, 18))
     found, size = np.zeros(len(idx)), ctypes.c_int64(1300)
-    kernels.prune_adapters_panels_dots_f64(
-        ctypes.byref(panels(ptr, idx, mask, 18)), at(g), at(x), size, at(found)
-    )
+    kernels.prune_adapters_panels_dots_f64(ctypes.byref(panels(ptr, idx, mask, 18)), at(g), at(x), size, at(found))
     one = np.array([0, 1], np.int32)
     block, matrix = np.zeros((1, 5, 18)), Blocks(one.ctypes.data, one[:1].ctypes.data, 1, 1, 5, 18, 1)
     kernels.prune_adapters_blocks_outer_f64(ctypes.byref(matrix), at(g), at(x), size, at(block))

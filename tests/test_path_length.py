@@ -161,3 +161,76 @@ def test_the_interval_is_narrow_where_seeds_agree_and_wide_where_they_do_not(ran
     assert (one.value, one.low, one.high) == pytest.approx((-1, -1, -1))
     assert other.low < other.value < other.high
     assert other.high - other.low > 0.3
+
+
+def test_the_slope_is_that_of_the_line_through_all_seeds(rank):
+    x, y = np.arange(6.0) ** 2, np.random.default_rng(0).normal(size=(6, 5))
+    found = rank.slope(x, y)
+
+    assert found.value == pytest.approx(np.polyfit(np.repeat(x, 5), y.ravel(), 1)[0])
+    assert found.low < found.value < found.high
+    assert rank.slope(x, 3 - 0.5 * x[:, None] + np.zeros((6, 5))).high == pytest.approx(-0.5)
+    assert np.isnan(rank.slope(np.ones(6), y).value)
+
+
+def test_graphs_are_kept_with_the_results(grid, graphs, tmp_path):
+    store = grid.Store(tmp_path / "r.sqlite")
+    made = store.graphs("a", lambda: graphs)
+
+    assert made == graphs
+    assert grid.Store(tmp_path / "r.sqlite").graphs("a", list) == graphs
+
+
+def test_runs_together_give_the_same_and_go_on(grid, graphs, tmp_path):
+    one, other = (grid.Store(tmp_path / name) for name in ("one", "other"))
+    expected = grid.run_grid(one, {}, partial(trained, grid), graphs, range(3))
+    other.add("{}", expected[4])
+    sizes = []
+
+    def many(cells):
+        sizes.append(len(cells))
+        return [trained(grid, graph, seed) for _, graph, seed in cells]
+
+    found = grid.run_together(other, {}, many, graphs, range(3), size=2)
+
+    assert found == expected
+    assert sizes == [2, 2, 1]
+
+
+@pytest.fixture
+def plane(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return import_module("path_length_plane")
+
+
+def test_the_plane_is_covered_from_the_complete_graph_on(plane):
+    found = plane.graphs_over_plane(32, 12)
+    lengths, clustering = ([f(g) for g in found] for f in (ng.average_shortest_path_length, ng.spectrum.clustering))
+
+    assert found[0] == ng.generators.complete(32)
+    assert found == plane.graphs_over_plane(32, 12)
+    assert len(set(found)) == 12
+    assert max(lengths) > 3
+    assert min(clustering) < 0.15
+
+
+def test_networks_of_the_plane_keep_as_many_weights(plane):
+    dense = 100 * 64 + 10 * 64 + 3 * 64**2
+    for graph in plane.graphs_over_plane(32, 8):
+        width = plane.matched_width(graph, 100, 4, 10, 64)
+        kept = 110 * width + sum(
+            int(ng.relational_biadjacency(graph, width, width, self_loops=True).sum()) for _ in "abc"
+        )
+
+        assert kept == pytest.approx(dense, rel=0.03)
+    assert plane.matched_width(ng.generators.complete(32), 100, 4, 10, 64) == 64
+
+
+def test_graphs_in_the_sweet_spot_are_not_clearly_worse_than_the_best(plane):
+    from scipy.stats import ttest_ind
+
+    own = np.random.default_rng(0).normal([[2], [1.5], [0], [2]], 0.5, size=(4, 6))
+    expected = [ttest_ind(row, own[own.mean(axis=1).argmax()], alternative="less").pvalue >= 0.05 for row in own]
+
+    assert plane.Plane(np.zeros(4), np.zeros(4), own).sweet.tolist() == expected
+    assert plane.Plane(np.zeros(2), np.zeros(2), np.array([[1.0], [2.0]])).sweet.tolist() == [False, True]

@@ -7,6 +7,7 @@ import torch
 
 from prune_adapters import ops
 from prune_adapters.errors import PlanError
+from prune_adapters.ops.conv import Pair
 from prune_adapters.ops.reference.linear import block_rows
 from prune_adapters.plans.tables import MOST, check_table, check_weight, pointers, require_mask, same_tables, take_table
 
@@ -84,9 +85,7 @@ class BlockPlan:
         partly = kept != blocks.all(3).all(1)
         if bool(partly.any()):
             row, column = partly.nonzero()[0].tolist()
-            raise PlanError(
-                f"BlockPlan: expected whole blocks of {block}, got one kept in part at block ({row}, {column})"
-            )
+            raise PlanError(f"BlockPlan: expected whole blocks of {block}, got a part of block ({row}, {column})")
         return cls.from_blocks(kept, block=block)
 
     @classmethod
@@ -163,6 +162,32 @@ class BlockPlan:
         Tensor, shape (..., out)
         """
         return ops.block_linear(x, values, bias, *self.tables)
+
+    def conv2d(
+        self,
+        x: torch.Tensor,
+        values: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        *,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+    ) -> torch.Tensor:
+        """Return the convolution of x; see `prune_adapters.ops.block_conv2d`.
+
+        Parameters
+        ----------
+        x : Tensor, shape (batch, in_channels, in_height, in_width)
+        values : Tensor, shape (n_blocks, out_block, in_block, height, width)
+        bias : Tensor, shape (out_channels,), optional
+        stride, padding, dilation : int or (int, int), optional
+            As in `torch.nn.functional.conv2d`.
+
+        Returns
+        -------
+        Tensor, shape (batch, out_channels, out_height, out_width)
+        """
+        return ops.block_conv2d(x, values, bias, *self.tables, stride, padding, dilation)
 
     def from_dense(self, weight: torch.Tensor) -> torch.Tensor:
         """Return the blocks of a dense weight that are kept.

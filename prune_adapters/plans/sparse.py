@@ -285,7 +285,8 @@ def _plan(
 ) -> SparsePlan:
     """Return the plan of elements that are sorted by row, then by column."""
     density = len(rows) / max(1, shape[0] * shape[1])
-    panel, t_panel = panel or _panel_for(density, shape[1]), t_panel or _panel_for(density, shape[0])
+    panel = _panel_for(density, shape[1]) if panel is None else panel
+    t_panel = _panel_for(density, shape[0]) if t_panel is None else t_panel
     _check_panels("SparsePlan", panel, t_panel)
     order = torch.sort(columns // panel, stable=True).indices
     place = torch.empty_like(order)

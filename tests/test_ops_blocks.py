@@ -1,0 +1,318 @@
+"""The operators of layers of dense blocks: compiled against plain torch and dense layers, and as torch sees them."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import prune_adapters as pa
+from prune_adapters import ops
+from prune_adapters.ops import reference
+
+OPERATORS = torch.ops.prune_adapters
+BOUND = {torch.float32: 2e-5, torch.float64: 1e-12}
+
+
+@pytest.fixture(params=["generic", "avx2", "avx512"] if ops.library else ["reference"])
+def kernels(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Sets what serves the operators on the CPU to one instruction set after the other, or to the reference."""
+    if ops.library is None:
+        yield
+        return
+    before = ops.library.prune_adapters_isa()
+    if not ops.library.prune_adapters_use_isa(request.param.encode()):
+        pytest.skip(f"this processor has no {request.param}")
+    yield
+    ops.library.prune_adapters_use_isa(before)
+
+
+def random(*size: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def random_plan(groups: tuple[int, int], block: tuple[int, int], density: float = 0.5) -> pa.BlockPlan:
+    return pa.BlockPlan.from_blocks(
+        torch.rand(groups, generator=torch.Generator().manual_seed(0)) < density, block=block
+    )
+
+
+def sample(batch: int = 5, dtype: torch.dtype = torch.float64) -> tuple:
+    """Return a plan, and x, values and bias that want gradients."""
+    plan = random_plan((3, 4), (2, 3))
+    sizes = (batch, 12), (plan.n_blocks, 2, 3), (6,)
+    return plan, *[random(*size, seed=k, dtype=dtype).requires_grad_() for k, size in enumerate(sizes)]
+
+
+def detached_sample() -> tuple:
+    return tuple(one.detach() if isinstance(one, torch.Tensor) else one for one in sample())
+
+
+def close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    bound = BOUND[expected.dtype]
+    torch.testing.assert_close(found, expected, rtol=bound, atol=bound * (1 + expected.abs().max().item()))
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("dtype", BOUND, ids=str)
+@pytest.mark.parametrize("block", [(1, 1), (3, 5), (8, 8), (16, 16), (8, 40), (17, 33)])
+def test_like_a_dense_layer_forward_and_backward(block: tuple[int, int], dtype: torch.dtype) -> None:
+    for groups, density in [((1, 1), 1.0), ((5, 4), 0.4), ((2, 3), 0.0)]:
+        plan = random_plan(groups, block, density)
+        for batch in (1, 7, 33, 130):
+            weight, bias = random(*plan.shape, dtype=dtype) * plan.mask(), random(plan.shape[0], seed=1, dtype=dtype)
+            x = random(batch, plan.shape[1], seed=2, dtype=dtype)
+            grad = random(batch, plan.shape[0], seed=3, dtype=dtype)
+            mine = [leaf.clone().requires_grad_() for leaf in (x, plan.from_dense(weight), bias)]
+            dense = [leaf.clone().requires_grad_() for leaf in (x, weight, bias)]
+            y, expected = plan.linear(*mine), torch.nn.functional.linear(*dense)
+            y.backward(grad)
+            expected.backward(grad)
+
+            close(y.detach(), expected.detach())
+            for leaf, other in zip((mine[0], mine[2]), (dense[0], dense[2]), strict=True):
+                close(leaf.grad, other.grad)
+            if plan.n_blocks:
+                close(mine[1].grad, plan.from_dense(dense[1].grad))
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("dtype", BOUND, ids=str)
+def test_the_kernels_agree_with_the_reference(dtype: torch.dtype) -> None:
+    plan = random_plan((4, 5), (8, 16))
+    values, bias = random(plan.n_blocks, 8, 16, dtype=dtype), random(32, dtype=dtype)
+    for batch in (0, 1, 6, 70):
+        x, grad, needs = random(batch, 80, dtype=dtype), random(batch, 32, seed=1, dtype=dtype), [True, True, True]
+        found = OPERATORS.block_linear_backward(grad, x, values, *plan.tables, needs)
+        expected = reference.block_linear_backward(grad, x, values, *plan.tables, needs)
+        own, plain = OPERATORS.block_linear, reference.block_linear
+        close(own(x, values, bias, *plan.tables), plain(x, values, bias, *plan.tables)) if batch else None
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("kernels")
+def test_drawn_layer() -> None:
+    """One block of each row, crossed: [[0, 0, 1, 2], [3, 4, 0, 0]]."""
+    plan = pa.BlockPlan.from_blocks(torch.tensor([[0, 1], [1, 0]]).bool(), block=(1, 2))
+    values = torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]])
+
+    assert plan.linear(torch.tensor([[1.0, 10.0, 100.0, 1000.0]]), values).tolist() == [[2100.0, 43.0]]
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("batch", [0, 3, 40])
+def test_empty_connection(batch: int) -> None:
+    for groups in [(0, 2), (2, 0), (3, 2)]:
+        plan = pa.BlockPlan.from_blocks(torch.zeros(groups, dtype=torch.bool), block=(2, 3))
+        x, values, bias = random(batch, plan.shape[1]).requires_grad_(), random(0, 2, 3), random(plan.shape[0])
+        values.requires_grad_()
+        y = plan.linear(x, values, bias)
+        y.sum().backward()
+
+        assert torch.equal(y, bias.expand(batch, plan.shape[0]))
+        assert not x.grad.any()
+        assert values.grad.shape == (0, 2, 3)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("batch", [1, 20, 100])
+def test_the_same_bits_at_any_number_of_threads(batch: int) -> None:
+    plan = random_plan((20, 25), (16, 8))
+    values, bias = random(plan.n_blocks, 16, 8, dtype=torch.float32), random(320, dtype=torch.float32)
+    x, grad = random(batch, 200, dtype=torch.float32), random(batch, 320, dtype=torch.float32)
+
+    def results() -> list[torch.Tensor]:
+        gradients = OPERATORS.block_linear_backward(grad, x, values, *plan.tables, [True, True, True])
+        return [plan.linear(x, values, bias), *gradients]
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        expected = results()
+        for threads in (2, 3, 5):
+            torch.set_num_threads(threads)
+            assert all(torch.equal(a, b) for a, b in zip(results(), expected, strict=True))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("kernels")
+def test_leading_dimensions_and_layouts() -> None:
+    plan, x, values, bias = sample()
+    expected = torch.nn.functional.linear(x, plan.to_dense(values), bias)
+
+    close(plan.linear(x[0], values, bias), expected[0])
+    close(plan.linear(x.t().contiguous().t(), values.mT.contiguous().mT, bias), expected)
+    close(plan.linear(x.view(5, 1, 1, 12), values, bias), expected.view(5, 1, 1, 6))
+
+
+@pytest.mark.usefixtures("kernels")
+def test_gradcheck() -> None:
+    plan, *leaves = sample()
+
+    assert torch.autograd.gradcheck(plan.linear, leaves)
+    assert torch.autograd.gradcheck(lambda x, values: plan.linear(x, values), leaves[:2])
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("name", ["block_linear", "block_linear_backward"])
+def test_opcheck(name: str) -> None:
+    plan, x, values, bias = sample()
+    arguments = {
+        "block_linear": (x, values, bias, *plan.tables),
+        "block_linear_backward": (random(5, 6), x.detach(), values.detach(), *plan.tables, [True, False, True]),
+    }
+    found = torch.library.opcheck(getattr(OPERATORS, name).default, arguments[name])
+
+    assert set(found.values()) == {"SUCCESS"}
+
+
+def test_compiles_in_one_graph_for_any_batch() -> None:
+    plan, _, values, bias = sample()
+
+    def layer(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return plan.linear(x.relu(), values, bias) * 2
+
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True, dynamic=True)
+    for batch in (3, 8):
+        x = random(batch, 12).requires_grad_()
+        expected = torch.autograd.grad(layer(x, values, bias).square().sum(), (x, values, bias))
+        found = torch.autograd.grad(compiled(x, values, bias).square().sum(), (x, values, bias))
+
+        torch.testing.assert_close(compiled(x, values, bias), layer(x, values, bias))
+        torch.testing.assert_close(found, expected)
+
+
+class Layer(torch.nn.Module):
+    def __init__(self, plan: pa.BlockPlan, values: torch.Tensor) -> None:
+        super().__init__()
+        self.plan = plan
+        self.values = torch.nn.Parameter(values)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.plan.linear(x, self.values)
+
+
+def test_exports() -> None:
+    plan, x, values, _ = detached_sample()
+    batch = torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(Layer(plan, values), (x,), dynamic_shapes=({0: batch},))
+
+    torch.testing.assert_close(program.module()(random(11, 12)), plan.linear(random(11, 12), values))
+
+
+@pytest.mark.usefixtures("kernels")
+def test_vmap_and_the_transforms_of_torch_func() -> None:
+    plan, x, values, bias = detached_sample()
+    many = torch.stack([x, x + 1, x - 2], 1)
+    found = torch.vmap(plan.linear, in_dims=(1, None, None))(many, values, bias)
+    by_values = torch.vmap(plan.linear, in_dims=(None, 0, None))(x, torch.stack([values, 2 * values]), bias)
+
+    def loss(x: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        return plan.linear(x, values).square().sum()
+
+    leaves = x.clone().requires_grad_(), values.clone().requires_grad_()
+    expected = torch.autograd.grad(loss(*leaves), leaves)
+    by_rows = torch.vmap(torch.func.grad(loss, argnums=1), in_dims=(0, None))(x[:, None], values)
+
+    torch.testing.assert_close(found, torch.stack([plan.linear(many[:, k], values, bias) for k in range(3)]))
+    torch.testing.assert_close(by_values[1], plan.linear(x, 2 * values, bias))
+    torch.testing.assert_close(torch.func.grad(loss, argnums=(0, 1))(x, values), expected)
+    torch.testing.assert_close(by_rows.sum(0), expected[1])
+
+
+@pytest.mark.usefixtures("kernels")
+def test_autocast_on_a_cpu_computes_in_float32() -> None:
+    plan, x, values, bias = sample(dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = plan.linear(x.bfloat16(), values, bias)
+    y.sum().backward()
+
+    assert y.dtype == torch.float32
+    assert (x.grad.dtype, values.grad.dtype) == (torch.float32, torch.float32)
+
+
+def test_second_derivatives_are_refused() -> None:
+    plan, x, values, _ = sample()
+    grad = torch.autograd.grad(plan.linear(x, values).square().sum(), x, create_graph=True)[0]
+
+    with pytest.raises(RuntimeError, match="block_linear_backward: has no gradient; differentiate it once"):
+        grad.square().sum().backward()
+
+
+def replaced(name: str, value: object) -> dict[str, object]:
+    """Return the arguments of block_linear with one in place of another."""
+    plan, x, values, bias = detached_sample()
+    names = ["ptr", "idx", "t_ptr", "t_idx", "t_perm"]
+    arguments = {"x": x, "values": values, "bias": bias} | dict(zip(names, plan.tables, strict=True))
+    return arguments | {name: value(arguments[name]) if callable(value) else value}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("x", lambda x: x[:, :8], r"expected x of shape \(..., 12\), got \(5, 8\)"),
+        ("x", lambda x: x.long(), "expected x of floats, got torch.int64"),
+        ("x", lambda x: x.float(), "expected values of dtype torch.float32 as x is, got torch.float64"),
+        ("x", lambda x: x.to("meta"), "expected values on meta where x is, got cpu"),
+        ("values", lambda v: v[0], r"expected values of shape \(n_blocks, out_block, in_block\), got \(2, 3\)"),
+        ("values", lambda v: v[1:], r"idx: expected shape \(\d+,\), got"),
+        ("values", lambda v: v[:, :, :2], r"expected x of shape \(..., 8\), got \(5, 12\)"),
+        ("bias", lambda b: b[:-1], r"bias: expected shape \(6,\), got \(5,\)"),
+        ("ptr", lambda t: t.long(), "ptr: expected 1 dimensions of torch.int32"),
+        ("ptr", lambda t: t[:0], "expected ptr of one element or more, got none"),
+        ("idx", lambda t: t[None], "idx: expected 1 dimensions of torch.int32"),
+        ("t_perm", lambda t: t[1:], r"t_perm: expected shape \(\d+,\), got"),
+        ("t_ptr", lambda t: t[1:], r"expected x of shape \(..., 9\), got \(5, 12\)"),
+        ("t_idx", lambda t: t.to("meta"), r"expected t_idx on cpu where x is, got meta; move the plan"),
+    ],
+)
+def test_errors_say_what_is_wrong(name: str, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ops.block_linear(**replaced(name, value))
+
+
+@pytest.mark.skipif(ops.library is None, reason="the compiled operators are missing")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("idx", lambda t: t + 4),
+        ("idx", lambda t: t - 4),
+        ("idx", lambda t: t[1:].clone()),
+        ("ptr", lambda t: t + 1),
+        ("ptr", lambda t: -t),
+        ("ptr", lambda t: t.flip(0).contiguous()),
+        ("ptr", lambda t: t.long()),
+        ("ptr", lambda t: t[:0].clone()),
+        ("t_ptr", lambda t: t[:0].clone()),
+        ("t_ptr", lambda t: t[1:].clone()),
+        ("x", lambda t: t[:, :8].contiguous()),
+        ("x", lambda t: t.t().contiguous().t()),
+        ("values", lambda t: t[1:].clone()),
+        ("values", lambda t: t.float()),
+        ("values", lambda t: t.mT),
+        ("values", lambda t: t.new_empty(0, 1 << 40, 1 << 40)),
+        ("bias", lambda t: t[1:].clone()),
+    ],
+)
+def test_the_bare_operators_never_touch_memory_that_is_not_their_own(name: str, value) -> None:
+    arguments = replaced(name, value)
+    bias = arguments.pop("bias")
+    rest = list(arguments.values())
+    with pytest.raises(RuntimeError, match=r"arguments that do not fit; prune_adapters\.ops\.block_linear says what"):
+        OPERATORS.block_linear(*rest[:2], bias, *rest[2:])
+    if name != "bias":
+        with pytest.raises(RuntimeError, match="arguments that do not fit"):
+            OPERATORS.block_linear_backward(random(5, 6), *rest, [True, True, True])
+
+
+@pytest.mark.skipif(ops.library is None, reason="the compiled operators are missing")
+@pytest.mark.parametrize("size", [(0, 1 << 40, 3), (0, 3, 1 << 40), (0, 1 << 31, 1 << 31)])
+def test_sizes_whose_product_is_too_large_are_refused(size: tuple[int, int, int]) -> None:
+    """No block is kept, so nothing but the sizes could lead outside."""
+    empty, ptr = torch.zeros(0, dtype=torch.int32), torch.zeros(1 << 12, dtype=torch.int32)
+    for batch in (0, 4):
+        with pytest.raises(RuntimeError, match="arguments that do not fit"):
+            OPERATORS.block_linear(
+                torch.zeros(batch, 0), torch.zeros(size), None, ptr, empty, ptr[:1].clone(), empty, empty
+            )
