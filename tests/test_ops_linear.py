@@ -426,5 +426,5 @@ def test_nor_does_the_bare_operator_of_the_gradients(place: int, value) -> None:
     plan, x, values, _ = (one.detach() if isinstance(one, torch.Tensor) else one for one in sample())
     arguments = [random(5, 6), x, values, *plan.tables, 4, 4, [True, True, True]]
     arguments[place] = value(arguments[place])
-    with pytest.raises(RuntimeError, match="do not fit|bool"):
+    with pytest.raises(RuntimeError, match=r"do not fit|bool"):
         OPERATORS.csr_linear_backward(*arguments)
