@@ -3,7 +3,7 @@
 import torch
 
 from prune_adapters.ops import triton_blocks
-from prune_adapters.ops.triton_blocks import Config
+from prune_adapters.ops.triton_tiles import Config, boxed_configs
 from test_cuda_blocks import Case, near, some
 
 
@@ -21,6 +21,24 @@ def check(width: int, depth: int, batch: int, described: bool) -> None:
     near(dx, grad @ weight, case.dtype)
     dv = triton_blocks.sampled(case.grad, case.x, (ptr, idx), width, depth)
     near(dv, case.cut(grad.T @ x), case.dtype)
+    for config in boxed_configs(width, depth) if described else []:
+        dv = triton_blocks.sampled(case.grad, case.x, (ptr, idx), width, depth, config)
+        near(dv, case.cut(grad.T @ x), case.dtype)
+
+
+def check_lasting(width: int, depth: int, batch: int) -> None:
+    """Compare programs that go on from tile to tile with the dense layer; all groups have two blocks."""
+    mask = torch.eye(3, dtype=torch.bool) | torch.eye(3, dtype=torch.bool).roll(1, 0)
+    case = Case(mask, width, depth, batch, torch.float32)
+    ptr, idx, t_ptr, t_idx, t_perm = case.tables
+    assert triton_blocks.is_regular(ptr)
+    weight, own = case.weight(), Config(64, 64, 64, described=True, lasting=1)
+
+    for bias in (case.bias, None):
+        y = triton_blocks.rows(case.x, case.values, bias, (ptr, idx, None), False, own)
+        near(y, case.x.double() @ weight.T + (0 if bias is None else bias.double()), case.dtype)
+    dx = triton_blocks.rows(case.grad, case.values, None, (t_ptr, t_idx, t_perm), True, own)
+    near(dx, case.grad.double() @ weight, case.dtype)
 
 
 if __name__ == "__main__":
@@ -28,3 +46,6 @@ if __name__ == "__main__":
         check(width, depth, batch, described=False)
     check(64, 64, 70, described=True)
     check(128, 64, 70, described=True)
+    check(256, 128, 300, described=True)
+    check_lasting(64, 64, 200)
+    check_lasting(128, 64, 70)

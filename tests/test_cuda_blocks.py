@@ -46,9 +46,9 @@ ids = {"ids": lambda value: str(value).replace("torch.", "")}
 def first_tile(monkeypatch) -> None:
     """Let Triton take the most likely tile: to try all of them takes longer than the tests have."""
     if HAS_TRITON and torch.cuda.is_available():
-        from prune_adapters.ops import triton_blocks
+        from prune_adapters.ops import triton_tiles
 
-        monkeypatch.setattr(triton_blocks, "_fastest", lambda key, configs, run: configs[0])
+        monkeypatch.setattr(triton_tiles, "fastest", lambda key, configs, run: configs[0])
 
 
 @dataclass
@@ -283,22 +283,6 @@ def test_memory_that_begins_anywhere() -> None:
         with cuda_blocks.blocks_by(route):
             found = cuda_blocks.block_linear(shifted, case.values, case.bias, *case.tables)
         near(found, wanted.double(), torch.bfloat16)
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not HAS_TRITON, reason="needs a GPU and triton")
-@pytest.mark.parametrize(("width", "depth"), [(64, 64), (256, 64)])
-def test_every_tile_of_triton(width, depth) -> None:
-    from prune_adapters.ops import triton_blocks
-
-    case = Case(some(5, 4), width, depth, 300, torch.bfloat16, DEVICE)
-    ptr, idx, *_ = case.tables
-    for config in triton_blocks.row_configs(width, depth, case.x):
-        y = triton_blocks.rows(case.x, case.values, case.bias, (ptr, idx, None), False, config)
-        near(y, case.x.double() @ case.weight().T + case.bias.double(), case.dtype)
-    for config in triton_blocks.sampled_configs(width, depth, case.x):
-        dv = triton_blocks.sampled(case.grad, case.x, (ptr, idx), width, depth, config)
-        near(dv, case.cut(case.grad.double().T @ case.x.double()), case.dtype)
 
 
 @functools.cache

@@ -10,7 +10,9 @@ import pytest
 import netgraph
 import prune_adapters
 
-LACKING = {"netgraph._native"} | (set() if importlib.util.find_spec("triton") else {"prune_adapters.ops.triton_blocks"})
+LACKING = {"netgraph._native"}
+if not importlib.util.find_spec("triton"):
+    LACKING |= {f"prune_adapters.ops.triton_{part}" for part in ("blocks", "kernels", "tiles")}
 MODULES = [
     module.name
     for package in (netgraph, prune_adapters)

@@ -20,7 +20,9 @@ PROMISED = {
         compression_ratio to_networkx from_networkx""",
     prune_adapters: "to_graph to_masks masks_from_scores apply_masks keep_masks remove_masks report",
 }
-LACKING = {"netgraph._native"} | (set() if importlib.util.find_spec("triton") else {"prune_adapters.ops.triton_blocks"})
+LACKING = {"netgraph._native"}
+if not importlib.util.find_spec("triton"):
+    LACKING |= {f"prune_adapters.ops.triton_{part}" for part in ("blocks", "kernels", "tiles")}
 MODULES = [
     importlib.import_module(info.name)
     for package in PROMISED
