@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
+from prune_adapters import ops
 from prune_adapters.ops import cuda_blocks
 from prune_adapters.ops.reference import blocks_gather
 
@@ -310,3 +311,45 @@ def test_ways_that_there_are_not() -> None:
 def test_float64_and_the_cpu_do_not_go_to_triton() -> None:
     assert cuda_blocks.route_for(torch.ones(1, 64, dtype=torch.bfloat16), 64, 64) == "gather"
     assert cuda_blocks.route_for(torch.ones(1, 64, dtype=torch.float64), 64, 64) == "gather"
+
+
+def leaves(case: Case, *shape: int) -> list[torch.Tensor]:
+    """Return x, values and bias, with a kernel of this shape, each to be differentiated."""
+    generator = torch.Generator().manual_seed(3)
+    values = torch.randn(*case.values.shape, *shape, generator=generator, dtype=torch.float64).to(case.x)
+    x = torch.randn(2, case.x.shape[1], 5, 6, generator=generator).to(case.x) if shape else case.x
+    return [one.clone().requires_grad_() for one in (x, values, case.bias)]
+
+
+LAYERS = {"block_linear": ((), ()), "block_conv2d": ((3, 2), ([2, 1], [1, 0], [1, 2]))}
+"""Shape of the kernel, and the arguments after the tables."""
+
+
+@pytest.mark.parametrize(("device", "way"), WAYS, indirect=["way"])
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("side", [16, 6])
+def test_the_operators_pass_the_checks_of_torch(device, way, name, side) -> None:
+    case = Case(some(3, 3), side, side, 6, torch.float32, device)
+    kernel, numbers = LAYERS[name]
+    given = leaves(case, *kernel)
+    op = getattr(torch.ops.prune_adapters, name).default
+    y = op(*given, *case.tables, *numbers)
+    grad = torch.ones_like(y)
+    found = torch.library.opcheck(op, (*given, *case.tables, *numbers))
+    assert set(found.values()) == {"SUCCESS"}
+    x, values, _ = (one.detach() for one in given)
+    backward = getattr(torch.ops.prune_adapters, f"{name}_backward").default
+    found = torch.library.opcheck(backward, (grad, x, values, *case.tables, *numbers, [True, False, True]))
+    assert set(found.values()) == {"SUCCESS"}
+
+
+@pytest.mark.parametrize(("device", "way"), WAYS, indirect=["way"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_gradients_are_those_of_differences(device, way, name) -> None:
+    case = Case(some(3, 3), 4, 2, 3, torch.float64, device)
+    kernel, numbers = LAYERS[name]
+    op = getattr(ops, name)
+
+    assert torch.autograd.gradcheck(
+        lambda *given: op(*given, *case.tables, *numbers), leaves(case, *kernel), fast_mode=True
+    )

@@ -7,7 +7,6 @@ using namespace prune_adapters::cuda;
 
 namespace {
 
-constexpr Device device{4, 227 * 1024};
 
 BlockTables tables_of(const int* ptr, const int* idx, const int* perm, const std::int64_t* sizes) {
     return {ptr, idx, perm, static_cast<int>(sizes[0]), static_cast<int>(sizes[1]), static_cast<int>(sizes[2])};
@@ -25,7 +24,7 @@ PRUNE_ADAPTERS_EXPORT const char* run_rows(std::int64_t dtype, const void* x, co
             const Rows<T> given{static_cast<const T*>(x), static_cast<const T*>(values), static_cast<const T*>(bias),
                                 static_cast<T*>(y), tables_of(ptr, idx, perm, sizes), sizes[3],
                                 static_cast<int>(sizes[4]), static_cast<int>(sizes[5])};
-            launch_rows(given, transposed != 0, device, static_cast<int>(tile), nullptr);
+            launch_rows(given, transposed != 0, static_cast<int>(tile), nullptr);
         });
     });
 }

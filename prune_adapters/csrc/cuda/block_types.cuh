@@ -4,7 +4,7 @@
 #include "block_launch.cuh"
 
 #define PRUNE_ADAPTERS_BLOCK_TYPE(declared, T)                                                              \
-    declared template void launch_rows<T>(const Rows<T>&, bool, const Device&, int, cudaStream_t);          \
+    declared template void launch_rows<T>(const Rows<T>&, bool, int, cudaStream_t);                         \
     declared template void launch_sampled<T>(const Sampled<T>&, Sum<T>*, cudaStream_t);
 
 namespace prune_adapters::cuda {

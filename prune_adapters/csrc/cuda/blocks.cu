@@ -26,7 +26,7 @@ void block_rows(Number number, const BlockTables& tables, BlockSize size, const 
         using T = decltype(zero);
         const Rows<T> given{static_cast<const T*>(x), static_cast<const T*>(values), static_cast<const T*>(bias),
                             static_cast<T*>(y), tables, batch, size.width, size.depth};
-        launch_rows(given, transposed, current_device(), tile, static_cast<cudaStream_t>(stream));
+        launch_rows(given, transposed, tile, static_cast<cudaStream_t>(stream));
     });
 }
 
