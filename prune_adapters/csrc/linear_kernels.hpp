@@ -57,9 +57,9 @@ struct PanelKernels {
     void (*multiply_rows)(const Panels& matrix, const T* values, const T* bias, const T* x, Index n_rows, Index begin,
                           Index end, T* y);
 
-    // found[k] = sum over b of g[row of k][b] * x[column of k][b], for two tiles each if `two`; added if `add`.
-    void (*dots[n_widths])(const Panels& matrix, const T* g_tiles, const T* x_tiles, bool two, Index begin, Index end,
-                           bool add, T* found);
+    // found[k] = sum over b of g[row of k][b] * x[column of k][b] in rows from begin to end; added if `add`.
+    void (*dots[n_widths])(const Panels& matrix, const T* g_tile, const T* x_tile, Index begin, Index end, bool add,
+                           T* found);
 };
 
 constexpr int n_block_widths = 3;

@@ -1,8 +1,6 @@
 // Which table of loops is in use, and keys one by one.
 #include "ranks.hpp"
 
-#include <cstring>
-
 #include "netgraph/native/isa.hpp"
 
 namespace prune_adapters {
@@ -26,15 +24,6 @@ const RankKernels& ranks() { return choice.get(); }
 bool use_ranks(const char* name) { return choice.use(name); }
 
 const FloatFormat& format_of(Element element) { return formats[static_cast<int>(element)]; }
-
-Key key_at(Element element, bool magnitude, const char* values, Index number) {
-    const int log_size = format_of(element).log_size, width = 8 << log_size;
-    std::uint64_t bits = 0;
-    std::memcpy(&bits, values + (number << log_size), std::size_t{1} << log_size);  // least significant byte first
-    const std::uint64_t sign = std::uint64_t{1} << (width - 1);
-    const Key size = static_cast<Key>(bits & (sign - 1));
-    return bits & sign && !magnitude ? -size : size;
-}
 
 std::uint64_t bits_of(Element element, Key key) {
     const std::uint64_t sign = std::uint64_t{1} << ((8 << format_of(element).log_size) - 1);

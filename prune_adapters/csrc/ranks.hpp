@@ -4,6 +4,9 @@
 // 0.0 and -0.0 have the same key, and a NaN has one beyond infinity. A selection by magnitude takes the sign away.
 #pragma once
 
+#include <cstring>
+#include <limits>
+
 #include "netgraph/native/kernels.hpp"
 
 namespace prune_adapters {
@@ -53,8 +56,24 @@ struct FloatFormat {
 };
 const FloatFormat& format_of(Element element);
 
-// The key of an element, and the bits of the float that has a key.
-Key key_at(Element element, bool magnitude, const char* values, Index number);
+// The key of an element whose bits are read as an integer of its size.
+template <class Integer>
+inline Key key_of(Integer bits, bool magnitude) {
+    const Key lowest = std::numeric_limits<Integer>::min(), size = bits & ~lowest;
+    return bits < 0 && !magnitude ? -size : size;
+}
+
+// The key of element `number`; elements are 1 << log_size bytes long.
+inline Key key_at(int log_size, bool magnitude, const char* values, Index number) {
+    const auto read = [=](auto bits) {
+        std::memcpy(&bits, values + number * static_cast<Index>(sizeof bits), sizeof bits);
+        return key_of(bits, magnitude);
+    };
+    if (log_size == 1) return read(std::int16_t{});
+    return log_size == 2 ? read(std::int32_t{}) : read(std::int64_t{});
+}
+
+// The bits of the float that has a key.
 std::uint64_t bits_of(Element element, Key key);
 
 }  // namespace prune_adapters

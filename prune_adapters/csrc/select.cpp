@@ -121,6 +121,7 @@ Tally Selection::tally(Key low, Key high) const {
 template <class F>
 void Selection::for_inside(Index number, Key low, Key high, const F& work) const {
     const auto mark_block = ranks().mark[static_cast<int>(element)][magnitude];
+    const int log_size = format_of(element).log_size;
     for_blocks(parts[number], [&](const char* values, const std::uint8_t* bits, Index, Index count) {
         std::uint8_t flags[rank_block];
         Word inside[rank_block / 64];
@@ -133,8 +134,7 @@ void Selection::for_inside(Index number, Key low, Key high, const F& work) const
                 std::memcpy(&competing, bits + 8 * w, static_cast<std::size_t>(std::min<Index>(8, (count + 7) / 8 - 8 * w)));
                 own &= competing;
             }
-            for (; own; own &= own - 1)
-                work(key_at(element, magnitude, values, w * 64 + __builtin_ctzll(own)));
+            for (; own; own &= own - 1) work(key_at(log_size, magnitude, values, w * 64 + __builtin_ctzll(own)));
         }
     });
 }
@@ -167,6 +167,7 @@ std::vector<Key> Selection::sample() const {
     const Index size = std::min<Index>(std::max<Index>(total / 128, 512), 16384);
     std::vector<Key> keys;
     keys.reserve(static_cast<std::size_t>(size));
+    const int log_size = format_of(element).log_size;
     std::size_t tensor = 0;
     Index before = 0;
     std::uint64_t state = 1;
@@ -177,7 +178,7 @@ std::vector<Key> Selection::sample() const {
         const Index at = std::min(static_cast<Index>(place), total - 1);
         while (at >= before + tensors[tensor].count) before += tensors[tensor++].count;
         if (competes(static_cast<Index>(tensor), at - before))
-            keys.push_back(key_at(element, magnitude, tensors[tensor].values, at - before));
+            keys.push_back(key_at(log_size, magnitude, tensors[tensor].values, at - before));
     }
     return keys;
 }

@@ -1,12 +1,11 @@
 """What `torch.vmap` makes of operators that know nothing of a batch: one call for each of its elements."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch.utils import _pytree as pytree
 
-from prune_adapters.ops.define import operators
+from prune_adapters.ops.define import Batch, operators
 
 __all__ = ["loop_over_batch"]
 
@@ -24,19 +23,13 @@ def loop_over_batch(name: str) -> None:
     """
     operator = getattr(torch.ops.prune_adapters, name)
 
-    def rule(info: _Info, in_dims: Sequence[object], *arguments: object) -> tuple:
+    def rule(batch: Batch, in_dims: Sequence[object], *arguments: object) -> tuple:
         pairs = list(zip(arguments, in_dims, strict=True))
-        found = [operator(*(_element(a, dim, number) for a, dim in pairs)) for number in range(info.batch_size)]
+        found = [operator(*(_element(a, dim, number) for a, dim in pairs)) for number in range(batch.batch_size)]
         outputs = pytree.tree_map(lambda *each: torch.stack(each), *found)
         return outputs, pytree.tree_map(lambda _: 0, outputs)
 
     torch.library.register_vmap(f"prune_adapters::{name}", rule, lib=operators)
-
-
-class _Info(Protocol):
-    """What torch tells a rule."""
-
-    batch_size: int
 
 
 def _element(argument: object, dim: object, number: int) -> object:

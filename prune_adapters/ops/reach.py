@@ -6,6 +6,7 @@ of them makes the host wait for the device.
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 
@@ -134,7 +135,7 @@ def _checked(
     """Return the weight, contiguous, and the size of packed bits: empty for a plain weight."""
     shape = tuple(weight.shape) if size is None else tuple(size)
     if size is not None:
-        n_bytes = (torch.Size(shape).numel() + 7) // 8
+        n_bytes = (prod(shape) + 7) // 8
         if weight.dtype != torch.uint8 or weight.shape != (n_bytes,):
             raise ValueError(
                 f"{where}: expected bits of dtype torch.uint8 and shape ({n_bytes},) for {shape}, "

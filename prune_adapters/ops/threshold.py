@@ -51,7 +51,7 @@ def kth_largest(
     -----
     To find out about the values, the host would have to wait for another device, and a compiled graph would break.
     So there and on devices other than the CPU a NaN among the elements makes the result NaN, and it is -inf where
-    fewer than `k` compete.
+    fewer than `k` compete. In a compiled graph `k` is not compared with the sizes either, which may be symbols.
 
     Examples
     --------
@@ -61,9 +61,10 @@ def kth_largest(
     """
     flat, bits = _checked("kth_largest", tensors, candidates)
     total = sum(tensor.numel() for tensor in flat)
-    if not 1 <= k <= total:
+    if not torch.compiler.is_compiling() and not 1 <= k <= total:
         raise ValueError(f"kth_largest: expected k between 1 and the {total} elements, got {k}")
-    found = torch.ops.prune_adapters.kth_largest(flat, bits, k, magnitude)
+    with torch.no_grad():
+        found = torch.ops.prune_adapters.kth_largest(flat, bits, k, magnitude)
     _check_found("kth_largest", found, flat, bits, k)
     return found
 
@@ -108,10 +109,10 @@ def keep_largest(
     """
     flat, bits = _checked("keep_largest", scores, candidates)
     total = sum(score.numel() for score in flat)
-    if not 0 <= keep <= total:
+    if not torch.compiler.is_compiling() and not 0 <= keep <= total:
         raise ValueError(f"keep_largest: expected keep between 0 and the {total} elements, got {keep}")
-    flat = [score.contiguous() for score in flat]
-    kept, bound = torch.ops.prune_adapters.keep_largest(flat, bits, keep, magnitude)
+    with torch.no_grad():
+        kept, bound = torch.ops.prune_adapters.keep_largest(flat, bits, keep, magnitude)
     _check_found("keep_largest", bound, flat, bits, keep)
     return kept, bound
 
@@ -119,7 +120,7 @@ def keep_largest(
 def _checked(
     where: str, tensors: Sequence[torch.Tensor], candidates: Bits | None
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Return the tensors in one dtype, without gradients and dense in memory, and the bits that belong to them."""
+    """Return the tensors in one dtype and in one piece each, and the bits that belong to them."""
     if not tensors:
         raise ValueError(f"{where}: expected at least one tensor, got none")
     for number, tensor in enumerate(tensors):
@@ -132,8 +133,7 @@ def _checked(
     dtypes = {tensor.dtype for tensor in tensors}
     double = torch.float64 if torch.float64 in dtypes else torch.float32
     dtype = dtypes.pop() if len(dtypes) == 1 else double
-    flat = [tensor.detach().to(dtype) for tensor in tensors]
-    return [tensor.contiguous() for tensor in flat], list(candidates or ())
+    return [tensor.to(dtype).contiguous() for tensor in tensors], list(candidates or ())
 
 
 def _check_candidates(where: str, tensors: Sequence[torch.Tensor], candidates: Bits) -> None:

@@ -92,6 +92,41 @@ PRUNE_ADAPTERS_INLINE void sum3_block(const ConvSums<typename L::Element>& job, 
         for (int w = 0; w < W; ++w) L::store(y + (h * job.vectors + w) * L::count, acc[h][w]);
 }
 
+// R outputs, one row: each input vector is loaded once for the three taps of a row.
+template <class L, int R, int W>
+PRUNE_ADAPTERS_INLINE void sum3_row(const ConvSums<typename L::Element>& job, Index row, Index vector) {
+    using T = typename L::Element;
+    using V = typename L::Vector;
+    const T* x = job.x + row * job.row_step + vector * L::count;
+    V acc[R][W];
+    PRUNE_ADAPTERS_UNROLL
+    for (int r = 0; r < R; ++r)
+        PRUNE_ADAPTERS_UNROLL
+        for (int w = 0; w < W; ++w) acc[r][w] = job.bias ? L::fill(job.bias[r]) : V{};
+    const T* weight = job.weights;
+    for (Index e = 0; e < job.entries; ++e) {
+        const T* at = x + job.offsets[e];
+        for (int ky = 0; ky < 3; ++ky, at += job.row_step, weight += 3 * R) {
+            V in[W + 2];
+            PRUNE_ADAPTERS_UNROLL
+            for (int w = 0; w < W + 2; ++w) in[w] = L::load(at + w * L::count);
+            PRUNE_ADAPTERS_UNROLL
+            for (int kx = 0; kx < 3; ++kx)
+                PRUNE_ADAPTERS_UNROLL
+                for (int r = 0; r < R; ++r) {
+                    const V own = L::fill(weight[kx * R + r]);
+                    PRUNE_ADAPTERS_UNROLL
+                    for (int w = 0; w < W; ++w) acc[r][w] += own * in[w + kx];
+                }
+        }
+    }
+    T* y = job.y + (row * job.vectors + vector) * L::count;
+    PRUNE_ADAPTERS_UNROLL
+    for (int r = 0; r < R; ++r)
+        PRUNE_ADAPTERS_UNROLL
+        for (int w = 0; w < W; ++w) L::store(y + r * job.y_plane + w * L::count, acc[r][w]);
+}
+
 template <class L, int R, bool unit>
 struct Plain {
     static constexpr int registers = L::size == 64 ? 24 : 12;
@@ -108,8 +143,18 @@ struct Plain {
     }
 };
 
-template <class L>
+template <class L, int R>
 struct Threes {
+    static constexpr int width = L::size == 64 ? (R == 8 ? 3 : R == 4 ? 5 : 8) : R == 4 ? 2 : 4;
+    static constexpr int height(int) { return 1; }
+    template <int, int W>
+    static PRUNE_ADAPTERS_INLINE void run(const ConvSums<typename L::Element>& job, Index row, Index vector) {
+        sum3_row<L, R, W>(job, row, vector);
+    }
+};
+
+template <class L>
+struct Threes<L, 1> {
     static constexpr int width = L::size == 64 ? 4 : 3;
     static constexpr int height(int w) { return L::size == 64 ? (w > 2 ? 4 : 8) : w > 2 ? 2 : 4; }
     template <int H, int W>
@@ -139,9 +184,9 @@ void sums_of(const ConvSums<typename L::Element>& job) {
         columns<Plain<L, R, false>, Plain<L, R, false>::width>(job, 0);
 }
 
-template <class L>
+template <class L, int R>
 void sums3_of(const ConvSums<typename L::Element>& job) {
-    columns<Threes<L>, Threes<L>::width>(job, 0);
+    columns<Threes<L, R>, Threes<L, R>::width>(job, 0);
 }
 
 // R outputs and G offsets.
@@ -310,7 +355,7 @@ constexpr ConvKernels<typename L::Element> conv_kernels_of() {
     return {L::count,
             wide ? 4 : 3,
             {sums_of<L, 1>, sums_of<L, 2>, sums_of<L, 4>, sums_of<L, wide ? 8 : 4>},
-            sums3_of<L>,
+            {sums3_of<L, 1>, sums3_of<L, 2>, sums3_of<L, 4>, sums3_of<L, wide ? 8 : 4>},
             3,
             {gradients_of<L, 1>, gradients_of<L, 2>, gradients_of<L, 4>, nullptr},
             wide ? gradients3_of<L> : gradients_of<L, 1>,

@@ -149,59 +149,60 @@ void multiply_rows(const Panels& matrix, const typename L::Element* values, cons
 }
 
 // The product of a row of g with a row of x, lane by lane.
-template <class L, int n, bool two>
-PRUNE_ADAPTERS_INLINE typename L::Vector product(const typename L::Vector* g, const typename L::Element* x,
-                                                 Index x_apart) {
+template <class L, int n>
+PRUNE_ADAPTERS_INLINE typename L::Vector product(const typename L::Vector* g, const typename L::Element* x) {
     typename L::Vector found = g[0] * L::load(x);
     PRUNE_ADAPTERS_UNROLL
     for (int v = 1; v < n; ++v) found += g[v] * L::load(x + v * L::count);
-    if constexpr (two) {
-        PRUNE_ADAPTERS_UNROLL
-        for (int v = 0; v < n; ++v) found += g[n + v] * L::load(x + x_apart + v * L::count);
-    }
     return found;
 }
 
-template <class L, int n, bool two>
-void dots_of_rows(const Panels& matrix, const typename L::Element* g_tiles, const typename L::Element* x_tiles,
-                  Index begin, Index end, bool add, typename L::Element* found) {
+// Products of single elements, lane by lane, that wait to be summed many at once. They have places one after another.
+template <class L>
+struct Waiting {
+    static constexpr Index room = 64;
+    typename L::Vector products[room];
+    typename L::Element* to;
+    Index filled;
+    bool add;
+
+    void sum() {
+        for (Index k = filled; k % L::count; ++k) products[k] = typename L::Vector{};
+        for (Index k = 0; k < filled; k += L::count) {
+            const Index now = std::min<Index>(L::count, filled - k);
+            const auto dots = sums<L>(products + k);
+            L::store_first(to + k, add ? L::load_first(to + k, now) + dots : dots, now);
+        }
+        to += filled;
+        filled = 0;
+    }
+};
+
+// Elements of a panel have places one after another, so rows that are short are summed together with the next.
+template <class L, int n>
+void dots(const Panels& matrix, const typename L::Element* g_tile, const typename L::Element* x_tile, Index begin,
+          Index end, bool add, typename L::Element* found) {
     constexpr Index width = n * L::count;
-    const Index x_apart = matrix.columns * width;
     for (Index p = 0; p < matrix.n_panels; ++p) {
         const std::int32_t* ptr = matrix.rows_of(p);
-        const typename L::Element* x_panel = x_tiles + p * matrix.panel * width;
+        const typename L::Element* x_panel = x_tile + p * matrix.panel * width;
+        Waiting<L> waiting;
+        waiting.to = found + ptr[begin];
+        waiting.filled = 0;
+        waiting.add = add;
         for (Index r = begin; r < end; ++r) {
             if (ptr[r] == ptr[r + 1]) continue;
-            typename L::Vector g[two ? 2 * n : n];
-            load_row<L, n>(g, g_tiles + r * width);
-            if constexpr (two) load_row<L, n>(g + n, g_tiles + (matrix.rows + r) * width);
-            Index k = ptr[r];
-            typename L::Vector products[L::count];
-            for (; k + L::count <= ptr[r + 1]; k += L::count) {
-                PRUNE_ADAPTERS_UNROLL
-                for (int j = 0; j < L::count; ++j)
-                    products[j] = product<L, n, two>(g, x_panel + matrix.idx[k + j] * width, x_apart);
-                const auto dots = sums<L>(products);
-                L::store(found + k, add ? L::load(found + k) + dots : dots);
-            }
-            if (const Index rest = ptr[r + 1] - k) {
-                for (Index j = 0; j < L::count; ++j)
-                    products[j] = j < rest ? product<L, n, two>(g, x_panel + matrix.idx[k + j] * width, x_apart)
-                                           : typename L::Vector{};
-                const auto dots = sums<L>(products);
-                L::store_first(found + k, add ? L::load_first(found + k, rest) + dots : dots, rest);
+            typename L::Vector g[n];
+            load_row<L, n>(g, g_tile + r * width);
+            for (Index k = ptr[r]; k < ptr[r + 1];) {
+                const Index stop = std::min<Index>(ptr[r + 1], k + waiting.room - waiting.filled);
+                for (; k < stop; ++k)
+                    waiting.products[waiting.filled++] = product<L, n>(g, x_panel + matrix.idx[k] * width);
+                if (waiting.filled == waiting.room) waiting.sum();
             }
         }
+        waiting.sum();
     }
-}
-
-template <class L, int n>
-void dots(const Panels& matrix, const typename L::Element* g_tiles, const typename L::Element* x_tiles, bool two,
-          Index begin, Index end, bool add, typename L::Element* found) {
-    if (two)
-        dots_of_rows<L, n, true>(matrix, g_tiles, x_tiles, begin, end, add, found);
-    else
-        dots_of_rows<L, n, false>(matrix, g_tiles, x_tiles, begin, end, add, found);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ struct VectorOf {
     typedef T Type __attribute__((vector_size(bytes)));
 };
 
-// The numbers of a format, a vector at a time; the last vector of an array may be cut.
+// The numbers of a format, a vector at a time.
 template <class T, int bytes>
 struct Plain {
     using Stored = T;
@@ -25,14 +25,12 @@ struct Plain {
     using N = Numbers<T, bytes>;
     using Vector = typename N::Vector;
 
-    static Vector load(const T* at, Index n) {
-        Vector value{};
-        std::memcpy(&value, at, n < N::count ? n * sizeof(T) : sizeof value);
+    static Vector load(const T* at) {
+        Vector value;
+        std::memcpy(&value, at, sizeof value);
         return value;
     }
-    static void store(T* at, Vector value, Index n) {
-        std::memcpy(at, &value, n < N::count ? n * sizeof(T) : sizeof value);
-    }
+    static void store(T* at, Vector value) { std::memcpy(at, &value, sizeof value); }
 };
 
 // The upper half of a float, rounded to the nearest, of two equally near ones to the even.
@@ -45,17 +43,17 @@ struct BFloat16 {
     using Bits = typename VectorOf<std::uint32_t, bytes>::Type;
     using Halves = typename VectorOf<std::uint16_t, bytes / 2>::Type;
 
-    static Vector load(const Stored* at, Index n) {
-        Halves halves{};
-        std::memcpy(&halves, at, n < N::count ? n * sizeof(Stored) : sizeof halves);
+    static Vector load(const Stored* at) {
+        Halves halves;
+        std::memcpy(&halves, at, sizeof halves);
         return reinterpret_cast<Vector>(__builtin_convertvector(halves, Bits) << 16);
     }
-    static void store(Stored* at, Vector value, Index n) {
+    static void store(Stored* at, Vector value) {
         const Bits bits = reinterpret_cast<Bits>(value);
         const Bits rounded = bits + 0x7fff + (bits >> 16 & 1);
         const Bits result = value == value ? rounded >> 16 : (bits >> 16 | 0x40);
         const Halves halves = __builtin_convertvector(result, Halves);
-        std::memcpy(at, &halves, n < N::count ? n * sizeof(Stored) : sizeof halves);
+        std::memcpy(at, &halves, sizeof halves);
     }
 };
 
@@ -85,6 +83,25 @@ struct BandStop {
     }
 };
 
+// The last vector of an array, which may be cut: it is worked on in a whole one.
+template <class Format>
+struct Tail {
+    typename Format::Stored elements[Format::N::count] = {};
+
+    Tail() = default;
+    Tail(const typename Format::Stored* at, Index n) { std::memcpy(elements, at, n * sizeof *at); }
+    void store(typename Format::Stored* at, Index n) const { std::memcpy(at, elements, n * sizeof *at); }
+};
+
+template <class Format>
+void forward_one(const BandStop<Format>& soft, const typename Format::Stored* weight, typename Format::Stored* masked,
+                 typename Format::Stored* mask) {
+    const auto w = Format::load(weight);
+    const auto psi = soft.parts(w).mask();
+    Format::store(masked, w * psi);
+    Format::store(mask, psi);
+}
+
 template <class Format>
 void forward(const void* weight, double threshold, double sharpness, Index count, void* masked, void* mask) {
     using Stored = typename Format::Stored;
@@ -92,13 +109,27 @@ void forward(const void* weight, double threshold, double sharpness, Index count
     const BandStop<Format> soft(threshold, sharpness);
     const auto* from = static_cast<const Stored*>(weight);
     auto *to = static_cast<Stored*>(masked), *to_mask = static_cast<Stored*>(mask);
-    for (Index k = 0; k < count; k += lanes) {
-        const Index n = std::min<Index>(lanes, count - k);
-        const auto w = Format::load(from + k, n);
-        const auto psi = soft.parts(w).mask();
-        Format::store(to + k, w * psi, n);
-        Format::store(to_mask + k, psi, n);
-    }
+    Index k = 0;
+    for (; k + lanes <= count; k += lanes) forward_one(soft, from + k, to + k, to_mask + k);
+    if (k == count) return;
+    const Tail<Format> w(from + k, count - k);
+    Tail<Format> first, second;
+    forward_one(soft, w.elements, first.elements, second.elements);
+    first.store(to + k, count - k);
+    second.store(to_mask + k, count - k);
+}
+
+template <class Format>
+void backward_one(const BandStop<Format>& soft, const typename Format::Stored* grad,
+                  const typename Format::Stored* grad_mask, const typename Format::Stored* weight,
+                  typename Format::Stored* result) {
+    const auto w = Format::load(weight);
+    const auto parts = soft.parts(w);
+    const auto slope = soft.slope(w, parts);
+    typename Format::Vector sum{};
+    if (grad) sum += Format::load(grad) * (w * slope + parts.mask());
+    if (grad_mask) sum += Format::load(grad_mask) * slope;
+    Format::store(result, sum);
 }
 
 template <class Format>
@@ -110,16 +141,15 @@ void backward(const void* grad, const void* grad_mask, const void* weight, doubl
     const auto* from = static_cast<const Stored*>(weight);
     const auto *g = static_cast<const Stored*>(grad), *g_mask = static_cast<const Stored*>(grad_mask);
     auto* to = static_cast<Stored*>(result);
-    for (Index k = 0; k < count; k += lanes) {
-        const Index n = std::min<Index>(lanes, count - k);
-        const auto w = Format::load(from + k, n);
-        const auto parts = soft.parts(w);
-        const auto slope = soft.slope(w, parts);
-        typename Format::Vector sum{};
-        if (g) sum += Format::load(g + k, n) * (w * slope + parts.mask());
-        if (g_mask) sum += Format::load(g_mask + k, n) * slope;
-        Format::store(to + k, sum, n);
-    }
+    Index k = 0;
+    for (; k + lanes <= count; k += lanes)
+        backward_one(soft, g ? g + k : g, g_mask ? g_mask + k : g_mask, from + k, to + k);
+    if (k == count) return;
+    const Index n = count - k;
+    const Tail<Format> w(from + k, n), first(g ? g + k : from, g ? n : 0), second(g_mask ? g_mask + k : from, g_mask ? n : 0);
+    Tail<Format> out;
+    backward_one(soft, g ? first.elements : g, g_mask ? second.elements : g_mask, w.elements, out.elements);
+    out.store(to + k, n);
 }
 
 template <int bytes>

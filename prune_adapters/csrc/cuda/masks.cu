@@ -3,9 +3,8 @@
 
 #include <algorithm>
 
-#include <stdexcept>
-
-#include "device.cuh"
+#include "batch.cuh"
+#include "bits.cuh"
 
 namespace prune_adapters::cuda {
 namespace {
@@ -13,17 +12,6 @@ namespace {
 constexpr int block_size = 256;
 constexpr Index word = 32, tile = 32 * word;  // elements of a lane's bits, of a warp
 constexpr Index chunk = block_size / 32 * tile;  // of a block
-
-// Four bytes of bits, and zeros after the last.
-__device__ unsigned word_at(const std::uint8_t* bits, Index byte, Index n_bytes) {
-    if (byte + 4 <= n_bytes && reinterpret_cast<std::uintptr_t>(bits + byte) % 4 == 0)
-        return *reinterpret_cast<const unsigned*>(bits + byte);
-    unsigned found = 0;
-    for (int k = 0; k < 4 && byte + k < n_bytes; ++k) found |= static_cast<unsigned>(bits[byte + k]) << 8 * k;
-    return found;
-}
-
-__device__ bool is_kept(const std::uint8_t* bits, Index element) { return bits[element / 8] >> element % 8 & 1; }
 
 template <class Unit, int units>
 __device__ void clear_element(void* values, Index element) {
@@ -42,26 +30,10 @@ __device__ void clear_tile(const Run& run, Index begin) {
     }
 }
 
-// What fits into the arguments of one kernel.
-constexpr int most_runs = 96;
-struct Runs {
-    Run run[most_runs];
-    int first_block[most_runs + 1];  // of each run, and one beyond the last
-    int count;
-};
-
-__global__ void __launch_bounds__(block_size) clear_kernel(const Runs all) {
-    const int number = blockIdx.x;
-    int low = 0, high = all.count - 1;
-    while (low < high) {
-        const int middle = (low + high + 1) / 2;
-        if (all.first_block[middle] <= number)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    const Run& run = all.run[low];
-    const Index begin = (number - all.first_block[low]) * chunk + threadIdx.x / 32 * tile;
+__global__ void __launch_bounds__(block_size) clear_kernel(const __grid_constant__ Batch<Run> all) {
+    const int own = item_of_block(all);
+    const Run& run = all.item[own];
+    const Index begin = static_cast<Index>(blockIdx.x - all.first_block[own]) * chunk + threadIdx.x / 32 * tile;
     if (begin >= run.count) return;
     switch (run.log_size) {
         case 0: return clear_tile<std::uint8_t, 1>(run, begin);
@@ -82,7 +54,7 @@ template <class Unit, int units>
 __global__ void __launch_bounds__(block_size) clear_strided_kernel(const Run run, const Layout layout) {
     const Index step = static_cast<Index>(gridDim.x) * block_size;
     for (Index element = static_cast<Index>(blockIdx.x) * block_size + threadIdx.x; element < run.count; element += step) {
-        if (is_kept(run.bits, element)) continue;
+        if (has_bit(run.bits, element)) continue;
         Index left = element, place = 0;
         for (int d = layout.dim - 1; d >= 0; --d) {
             place += left % layout.sizes[d] * layout.strides[d];
@@ -159,23 +131,9 @@ dim3 blocks_of_bytes(Index count) {
 }  // namespace
 
 void clear_runs(const std::vector<Run>& runs, Stream stream) {
-    Runs now;
-    now.count = now.first_block[0] = 0;
-    const auto flush = [&] {
-        if (now.count)
-            launch(clear_kernel, dim3(static_cast<unsigned>(now.first_block[now.count])), dim3(block_size), 0,
-                   static_cast<cudaStream_t>(stream), now);
-        now.count = now.first_block[0] = 0;
-    };
-    for (const Run& run : runs) {
-        const Index blocks = (run.count + chunk - 1) / chunk;
-        if (!blocks) continue;
-        if (now.count == most_runs || now.first_block[now.count] + blocks > 0x7fffffff) flush();
-        now.run[now.count] = run;
-        now.first_block[now.count + 1] = static_cast<int>(now.first_block[now.count] + blocks);
-        ++now.count;
-    }
-    flush();
+    in_batches(runs, chunk, [&](const Batch<Run>& all, unsigned blocks, Index) {
+        launch(clear_kernel, dim3(blocks), dim3(block_size), 0, static_cast<cudaStream_t>(stream), all);
+    });
 }
 
 bool clear_strided(const Run& run, Index dim, const Index* sizes, const Index* strides, Stream stream) {

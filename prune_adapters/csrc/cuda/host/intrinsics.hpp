@@ -9,6 +9,8 @@
 #include "block.hpp"
 #include "small_floats.hpp"
 
+using std::exp;
+using std::expm1;
 using std::max;
 using std::min;
 
