@@ -4,129 +4,55 @@
 
 A layer of 4096 x 4096 on 8,192 tokens in bfloat16. Blocks of a regular graph at densities 1/2 to 1/16 against
 ``F.linear`` on the dense weight, forward and whole step (forward and both gradients), in each of the ways of
-`prune_adapters.ops.cuda_blocks`; ``64 x 2`` are blocks of 64 inputs whose neighbours share what two groups read.
-Unstructured masks against the dense layer: stored masked (`apply_masks_` after each step) and multiplied in each
-forward pass. Times are those of the device, by events, medians; without a device there is nothing to measure.
+`prune_adapters.ops.cuda_blocks`; ``64 x 2`` are blocks of 64 inputs whose neighbours share what two groups read. The
+same in CUDA graphs, where it does not count how long the host takes to start kernels. Unstructured masks against the
+dense layer: stored masked (`apply_masks_` after each step) and multiplied in each forward pass. Times are those of the
+device, by events, medians; without a device there is nothing to measure. Each section is printed, and written to the
+JSON file, as soon as it is done; none begins after 100 s.
 """
 
+import copy
 import math
+import time
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
 from torch.nn import functional
 
+import netgraph as ng
+import prune_adapters as pa
 from benchmark import Case, Row, arguments, measure_device, report, versions
-from prune_adapters.ops import apply_masks_, cuda_blocks, pack_mask
+from cuda_cases import (
+    GIGA,
+    MILLI,
+    Blocks,
+    Run,
+    by,
+    compared,
+    dense_step,
+    descent,
+    graph,
+    network,
+    normal,
+    possible,
+    runs,
+    warm_up,
+)
+from prune_adapters.ops import apply_masks_, cuda_blocks, kth_largest, pack_mask
+from prune_adapters.plans import SparsePlan
 
 ROUNDS = 7
 SIZE, TOKENS = 4096, 8192
 DENSITIES = (2, 4, 8, 16)
 LAYOUTS = {"64": (64, 64), "128": (128, 128), "64 x 2": (128, 64), "64 x 4": (256, 64)}
 """Outputs and inputs of a block."""
-TARGETS = {"128": {8: 3.5}, "64 x 2": {8: 3.5}, "64 x 4": {8: 3.5}}
-MILLI, GIGA = 1e3, 1e9
-Run = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """A layer of blocks: all groups of outputs read equally many groups of inputs, which are read equally often."""
-
-    values: torch.Tensor
-    tables: tuple[torch.Tensor, ...]
-
-    @classmethod
-    def drawn(cls, size: int, outputs: int, inputs: int, fraction: int, dtype: torch.dtype) -> "Blocks":
-        """Return a layer with random values, the structure that of shifted rows in random order."""
-        groups, others = size // outputs, size // inputs
-        degree = others // fraction
-        generator = torch.Generator().manual_seed(0)
-        starts = torch.arange(groups) * others // groups
-        reads = (starts[:, None] + torch.arange(degree) * others // degree) % others
-        reads = torch.randperm(others, generator=generator)[reads].sort(1).values
-        mask = torch.zeros(groups, others, dtype=torch.bool).scatter_(1, reads, True)
-        values = torch.randn(groups * degree, outputs, inputs, generator=generator) / math.sqrt(size / fraction)
-        return cls(values.to("cuda", dtype), tuple(table.cuda() for table in tables_of(mask)))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the outputs."""
-        return cuda_blocks.block_linear(x, self.values, None, *self.tables)
-
-    def step(self, x: torch.Tensor, grad: torch.Tensor) -> None:
-        """Compute outputs and both gradients."""
-        self.forward(x)
-        cuda_blocks.block_linear_backward(grad, x, self.values, *self.tables, (True, True, False))
-
-    def weight(self, size: int) -> torch.Tensor:
-        """Return the dense weight."""
-        ptr, idx, *_ = self.tables
-        rows = torch.repeat_interleave(torch.arange(len(ptr) - 1, device=ptr.device), ptr.diff().long())
-        _, outputs, inputs = self.values.shape
-        found = self.values.new_zeros(size // outputs, size // inputs, outputs, inputs)
-        found[rows, idx.long()] = self.values
-        return found.transpose(1, 2).reshape(size, size)
-
-
-def tables_of(mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return the tables of the operators for a mask of blocks."""
-
-    def starts(of: torch.Tensor) -> torch.Tensor:
-        return functional.pad(of.sum(1).cumsum(0), (1, 0))
-
-    number = torch.cumsum(mask.flatten(), 0).view(mask.shape) - 1
-    tables = starts(mask), mask.nonzero()[:, 1], starts(mask.T), mask.T.nonzero()[:, 1], number.T[mask.T]
-    return tuple(table.int() for table in tables)
-
-
-def dense_step(weight: torch.Tensor, x: torch.Tensor, grad: torch.Tensor) -> None:
-    """Compute outputs and both gradients of the dense layer."""
-    functional.linear(x, weight)
-    grad @ weight
-    grad.T @ x
-
-
-def by(route: str, run: Run) -> Run:
-    """Return the same computed in one of the ways."""
-
-    def inside() -> None:
-        with cuda_blocks.blocks_by(route):
-            run()
-
-    return inside
-
-
-def possible(cases: Sequence[Case]) -> list[Case]:
-    """Return the cases that run; the others are told and left out."""
-    return [case for case in cases if runs(case.name, case.run)]
-
-
-def runs(name: str, run: Run) -> bool:
-    """Run something once; a peer may lack a dtype or a layout, which differs between versions."""
-    try:
-        run()
-        torch.cuda.synchronize()
-    except Exception as error:
-        print(f"left out: {name}: {type(error).__name__}: {str(error).partition(chr(10))[0][:200]}", flush=True)
-        return False
-    return True
-
-
-def compared(name: str, cases: Sequence[Case], rounds: int, target: float | None = None) -> list[Row]:
-    """Return the first case beside each of the others; `target` is for the second."""
-    found = measure_device(possible(cases), rounds)
-    ours, *peers = (case.name for case in cases if case.name in found)
-    return [
-        Row(name, MILLI * found[ours], "ms", peer, MILLI * found[peer], None if number else target)
-        for number, peer in enumerate(peers)
-    ]
-
-
-def normal(*size: int, dtype: torch.dtype) -> torch.Tensor:
-    """Return random numbers on the device."""
-    return torch.randn(*size, device="cuda", dtype=dtype)
+TARGET = 3.5
+"""How many times faster than dense forward and whole step are to be at density 1/8, for blocks of 128 or shared."""
+TARGETED = {"128", "64 x 2", "64 x 4"}
+SECONDS = 100.0
+"""After which no section begins."""
 
 
 def block_rows(options: Namespace, dtype: torch.dtype = torch.bfloat16) -> list[Row]:
@@ -139,15 +65,40 @@ def block_rows(options: Namespace, dtype: torch.dtype = torch.bfloat16) -> list[
         for fraction in DENSITIES[:2] if options.quick else DENSITIES if whole else (8,):
             layer = Blocks.drawn(size, outputs, inputs, fraction, dtype)
             name = f"{str(dtype)[6:]} blocks {layout}, density {Fraction(1, fraction)}"
-            target = TARGETS.get(layout, {}).get(fraction) if whole and not options.quick else None
+            target = TARGET if whole and layout in TARGETED and fraction == 8 and not options.quick else None
             pairs: dict[str, tuple[Run, Run]] = {
                 "forward": (lambda own=layer: own.forward(x), lambda: functional.linear(x, weight)),  # type: ignore[misc]
                 "step": (lambda own=layer: own.step(x, grad), lambda: dense_step(weight, x, grad)),  # type: ignore[misc]
             }
             for what, (ours, dense) in pairs.items():
-                ways = [Case(route, by(route, ours)) for route in cuda_blocks.ROUTES]
-                cases = [Case("ours", ours), Case("dense", dense), *ways]
-                rows += compared(f"{name}: {what}", cases, options.rounds, target if what == "forward" else None)
+                ways = [Case(route, by(route, ours)) for route in cuda_blocks.ROUTES] if fraction == 8 else []
+                rows += compared(
+                    f"{name}: {what}", [Case("ours", ours), Case("dense", dense), *ways], options.rounds, target
+                )
+                if fraction == 8 and whole:
+                    graphs = [Case("ours", graph(ours)), Case("dense", graph(dense))]
+                    rows += compared(f"{name}: {what} in a graph", graphs, options.rounds, target)
+    return rows
+
+
+def model_rows(options: Namespace) -> list[Row]:
+    """Return a training step of a network of three layers whose masks are blocks, exchanged, against the dense one."""
+    size, tokens = (1024, 256) if options.quick else (SIZE, TOKENS)
+    rows: list[Row] = []
+    x, wanted = (normal(tokens, size, dtype=torch.bfloat16) for _ in range(2))
+    for share in (1, 2):
+        dense = network(size)
+        nodes = ng.generators.circulant(size // 128, degree=max(1, size // 1024) * share)
+        mask = torch.from_numpy(ng.relational_biadjacency(nodes, size, size, share_neighbours=share)).cuda()
+        own = copy.deepcopy(dense)
+        record = pa.sparsify(
+            own, {f"{place}.weight": mask for place in (0, 2, 4)}, policy="measure", example_inputs=x
+        )  # fmt: skip
+        print(record, flush=True)
+        kept = Fraction(int(mask.sum()), mask.numel()).limit_denominator(1000)
+        cases = [Case("ours", descent(own, x, wanted)), Case("dense", descent(dense, x, wanted))]
+        name = f"bfloat16 network of 3 layers, shared by {share}, density {kept}"
+        rows += compared(f"{name}: training step", cases, options.rounds)
     return rows
 
 
@@ -242,34 +193,45 @@ def training(way: str, mask: torch.Tensor, x: torch.Tensor, grad: torch.Tensor) 
     return step
 
 
-def bandwidth_rows(options: Namespace) -> list[Row]:
-    """Return how fast masks are applied, as if all elements were read and written, beside a copy that does that."""
+def mask_rows(options: Namespace) -> list[Row]:
+    """Return how long masks take to be applied, and the bandwidth that this comes to.
+
+    Bytes are those that have to be moved: bits read, removed elements written. Of random masks hardly a sector of 32
+    bytes is written as a whole, so the memory moves more. A copy reads and writes every element.
+    """
     size, count = (512, 4) if options.quick else (SIZE, 12)
     rows: list[Row] = []
     for dtype in (torch.bfloat16, torch.float32):
         tensors, others = ([normal(size, size, dtype=dtype) for _ in range(count)] for _ in range(2))
-        bits = [pack_mask(torch.rand(size, size, device="cuda") < 0.5) for _ in range(count)]
-        moved = 2 * count * size * size * dtype.itemsize
+        masks = [torch.rand(size, size, device="cuda") < 0.5 for _ in range(count)]
+        bits = [pack_mask(mask) for mask in masks]
         cases = [
             Case("ours", lambda tensors=tensors, bits=bits: apply_masks_(tensors, bits)),  # type: ignore[misc]
+            Case("W.mul_(M)", lambda tensors=tensors, masks=masks: multiply(tensors, masks)),  # type: ignore[misc]
             Case("copy", lambda tensors=tensors, others=others: torch._foreach_copy_(others, tensors)),  # type: ignore[misc]
         ]
         found = measure_device(possible(cases), options.rounds)
-        ours, copied = (moved / found[name] / GIGA for name in ("ours", "copy"))
-        rows.append(Row(f"apply_masks_, {str(dtype)[6:]}", ours, "GB/s", "copy", copied, better="high"))
+        name, elements = f"apply_masks_, {str(dtype)[6:]}, half kept", count * size * size
+        peers = [peer for peer in ("W.mul_(M)", "copy") if peer in found]
+        rows += [Row(name, MILLI * found["ours"], "ms", peer, MILLI * found[peer]) for peer in peers]
+        moved = {"ours": elements / 8 + elements * dtype.itemsize / 2, "copy": 2 * elements * dtype.itemsize}
+        ours, copied = (moved[case] / found[case] / GIGA for case in moved)
+        rows.append(Row(f"{name}: bits and zeros", ours, "GB/s", "copy", copied, better="high"))
     return rows
 
 
-def threshold_rows(options: Namespace) -> list[Row]:
-    """Return the exact threshold of many scores against torch's, if this version has the operator."""
-    import prune_adapters.ops as ops
+def multiply(tensors: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> None:
+    """Multiply each tensor by its mask, in place."""
+    for tensor, mask in zip(tensors, masks, strict=True):
+        tensor.mul_(mask)
 
-    if not hasattr(ops, "kth_largest"):
-        return []
+
+def threshold_rows(options: Namespace) -> list[Row]:
+    """Return the exact threshold of many scores against torch's."""
     count = 10**6 if options.quick else 25 * 10**6
     scores = torch.rand(count, device="cuda")
     cases = [
-        Case("ours", lambda: ops.kth_largest([scores], count // 10)),
+        Case("ours", lambda: kth_largest([scores], count // 10)),
         Case("torch.topk", lambda: torch.topk(scores, count // 10)),
         Case("torch.kthvalue", lambda: torch.kthvalue(scores, count - count // 10 + 1)),
     ]
@@ -277,12 +239,7 @@ def threshold_rows(options: Namespace) -> list[Row]:
 
 
 def csr_rows(options: Namespace) -> list[Row]:
-    """Return unstructured sparse products against torch's, if this version has the operator."""
-    try:
-        from prune_adapters.plans import SparsePlan
-
-    except ImportError:
-        return []
+    """Return unstructured sparse products against torch's."""
     size, batch = (256, 32) if options.quick else (SIZE, 128)
     rows: list[Row] = []
     for sparsity in (0.9, 0.98):
@@ -300,46 +257,38 @@ def csr_rows(options: Namespace) -> list[Row]:
     return rows
 
 
-def warm_up(seconds: float) -> None:
-    """Keep the device busy until its clocks are what they will be."""
-    matrix = normal(4096, 4096, dtype=torch.bfloat16)
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    begin.record()
-    for _ in range(10_000):
-        for _ in range(20):
-            matrix @ matrix
-        end.record()
-        end.synchronize()
-        if begin.elapsed_time(end) > MILLI * seconds:
-            return
-
-
 SECTIONS: dict[str, Callable[[Namespace], list[Row]]] = {
     "blocks": block_rows,
-    "blocks in float32": lambda options: block_rows(options, torch.float32),
-    "masks": masked_rows,
-    "bandwidth": bandwidth_rows,
-    "convolution": convolution_rows,
-    "block formats of torch": bsr_rows,
+    "network": model_rows,
+    "stored masked": masked_rows,
+    "masks": mask_rows,
     "thresholds": threshold_rows,
     "sparse matrices": csr_rows,
+    "convolution": convolution_rows,
+    "blocks in float32": lambda options: block_rows(options, torch.float32),
+    "block formats of torch": bsr_rows,
 }
 
 
 def main() -> None:
-    """Measure all that this device and this version can do."""
+    """Measure all that this device can do."""
     options = arguments(__doc__.partition("\n")[0])
     options.rounds = options.rounds or (1 if options.quick else ROUNDS)
     peers = versions("torch")
     if not torch.cuda.is_available():
         report("bench_cuda", options, [], peers, ["no CUDA device: nothing is measured"])
         return
+    begin = time.monotonic()
     warm_up(0.1 if options.quick else 1.0)
+    peers["device"] = torch.cuda.get_device_name()
     rows: list[Row] = []
     for name, section in SECTIONS.items():
+        if time.monotonic() - begin > SECONDS:
+            print(f"left out: {name}: {SECONDS:.0f} s are over", flush=True)
+            continue
+        done = len(rows)
         runs(name, lambda section=section: rows.extend(section(options)))  # type: ignore[misc]
-    device = {"device": torch.cuda.get_device_name()}
-    report("bench_cuda", options, rows, peers | device, ["times of the device, medians"])
+        report("bench_cuda", options, rows, peers, [f"{name}: {time.monotonic() - begin:.0f} s"], since=done)
 
 
 if __name__ == "__main__":

@@ -182,11 +182,17 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def report(
-    name: str, options: argparse.Namespace, rows: list[Row], peers: dict[str, str], notes: Iterable[str] = ()
+    name: str,
+    options: argparse.Namespace,
+    rows: list[Row],
+    peers: dict[str, str],
+    notes: Iterable[str] = (),
+    since: int = 0,
 ) -> None:
-    """Print the table of `rows`, and write the JSON file if one is wanted."""
-    print(f"{name}: {machine()['processor']}, one thread, " + ", ".join(f"{k} {v}" for k, v in peers.items()))
-    lines = [("", "ours", "peer", "", "ratio", "target"), *map(_cells, rows)]
+    """Print the table of `rows`, of those `since` a number, and write all to the JSON file if one is wanted."""
+    if not since:
+        print(f"{name}: {machine()['processor']}, one thread, " + ", ".join(f"{k} {v}" for k, v in peers.items()))
+    lines = [("", "ours", "peer", "", "ratio", "target"), *map(_cells, rows[since:])]
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
     for line in lines:
         cells = [c.ljust(w) if i in (0, 3) else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
