@@ -23,20 +23,28 @@ def two_of_each(groups: int) -> torch.Tensor:
 @pytest.mark.parametrize(("width", "depth"), SIDES)
 @pytest.mark.parametrize("batch", [1, 300, 1100])
 def test_tiles_of_rows(width, depth, batch) -> None:
-    from prune_adapters.ops import triton_blocks, triton_tiles
+    from prune_adapters.ops import triton_blocks
 
     case = Case(two_of_each(5), width, depth, batch, torch.bfloat16, "cuda")
     ptr, idx, t_ptr, t_idx, t_perm = case.tables
-    for tma in {False, triton_tiles.has_tma(case.x)}:
-        lasting = triton_tiles.lasting_configs() if tma else []
-        for config in triton_tiles.row_configs(width, depth, case.x, tma=tma) + lasting * (width >= 128):
-            for bias in (case.bias, None):
-                y = triton_blocks.rows(case.x, case.values, bias, (ptr, idx, None), False, config)
-                wanted = case.x.double() @ case.weight().T
-                near(y, wanted if bias is None else wanted + bias.double(), case.dtype)
-        for config in triton_tiles.row_configs(depth, width, case.x, tma=tma) + lasting * (depth % 128 == 0):
-            dx = triton_blocks.rows(case.grad, case.values, None, (t_ptr, t_idx, t_perm), True, config)
-            near(dx, case.grad.double() @ case.weight(), case.dtype)
+    wanted = case.x.double() @ case.weight().T + case.bias.double()
+    for config in configs(width, depth, case.x):
+        near(triton_blocks.rows(case.x, case.values, case.bias, (ptr, idx, None), False, config), wanted, case.dtype)
+    wanted = case.grad.double() @ case.weight()
+    for config in configs(depth, width, case.x):
+        dx = triton_blocks.rows(case.grad, case.values, None, (t_ptr, t_idx, t_perm), True, config)
+        near(dx, wanted, case.dtype)
+
+
+def configs(width: int, depth: int, x: torch.Tensor) -> list:
+    """Return all tiles by TMA, where the device has it, and one without."""
+    from prune_adapters.ops import triton_tiles
+
+    plain = triton_tiles.row_configs(width, depth, x, tma=False)[:1]
+    if not triton_tiles.has_tma(x):
+        return plain
+    lasting = triton_tiles.lasting_configs() if width % 128 == 0 else []
+    return list(dict.fromkeys([*plain, *triton_tiles.row_configs(width, depth, x), *lasting]))
 
 
 @pytest.mark.parametrize(("width", "depth"), SIDES)

@@ -74,6 +74,7 @@ def row_configs(width: int, depth: int, x: torch.Tensor, *, tma: bool | None = N
         return [Config(128, most, inner, 4, 5), Config(128, most, inner, 8, 5), Config(64, min(most, 64), inner, 4, 3)]
     # Triton spends two of the stages on looking the group up (3.6): three tiles are under way. An H200 does 340 TFLOP/s
     # with 64 columns, 400 to 420 with more, of 780 that it does in a dense product; tiles of 256 x 128 do 390.
+    # Two groups of 64 columns read other groups: no wider tile can serve both.
     if columns == 64:
         return [Config(128, 64, 64, 4, 5, True), Config(128, 64, 64, 4, 6, True)]
     found = [Config(128, 128, 64, 4, 5, True), Config(128, 128, 64, 8, 5, True)]
