@@ -15,12 +15,11 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
+from cuda_device import ON_HOST
 from prune_adapters import ops
 from prune_adapters.ops import cuda_blocks
 from prune_adapters.ops.reference import blocks_gather
 
-ON_HOST = "CUDA_ON_HOST" in os.environ
-"""Whether the compiled kernels for CUDA serve tensors on the CPU, through the shim (test_cuda_on_host.py)."""
 DEVICE = "cpu" if ON_HOST else "cuda"
 HAS_TRITON = importlib.util.find_spec("triton") is not None and not ON_HOST
 IS_THERE = {"triton": HAS_TRITON, "kernel": ON_HOST or cuda_blocks.compiled_kernels(), "gather": not ON_HOST}

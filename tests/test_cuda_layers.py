@@ -1,7 +1,6 @@
 """Sparse and regular layers on a GPU: results, training, compiled, in autocast, and how a model gets them."""
 
 import copy
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,9 +10,10 @@ from torch import nn
 
 import netgraph as ng
 import prune_adapters as pa
+from cuda_device import ON_HOST
 
 pytestmark = pytest.mark.cuda
-DEVICE = "cpu" if "CUDA_ON_HOST" in os.environ else "cuda"
+DEVICE = "cpu" if ON_HOST else "cuda"
 RING = ng.generators.circulant(4, degree=2)
 
 

@@ -5,11 +5,12 @@ import importlib.util
 import pytest
 import torch
 
+from cuda_device import ON_HOST
 from test_cuda_blocks import Case, near, some
 
 pytestmark = [
     pytest.mark.cuda,
-    pytest.mark.skipif(not importlib.util.find_spec("triton"), reason="needs triton"),
+    pytest.mark.skipif(ON_HOST or not importlib.util.find_spec("triton"), reason="needs a GPU and triton"),
 ]
 SIDES = [(64, 64), (128, 128), (128, 64), (256, 64), (64, 192)]
 

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 import torch
 
-__all__ = ["block_linear", "block_linear_backward", "csr_linear", "csr_linear_backward", "sddmm"]
+__all__ = [
+    "block_linear",
+    "block_linear_backward",
+    "block_rows",
+    "csr_linear",
+    "csr_linear_backward",
+    "elements",
+    "parts",
+    "sddmm",
+]
 
 PRODUCTS = 1 << 22
 """So many products of a batch and the elements of a matrix are held at once."""
