@@ -155,6 +155,11 @@ private:
 };
 
 template <class T>
+Terms<T> no_terms(Index groups, Index rows) {
+    return {groups, rows, 1, std::vector<std::int32_t>(static_cast<std::size_t>(groups + 1)), {}, false, {}, nullptr};
+}
+
+template <class T>
 Index largest_grouping() {
     return Index{1} << (conv_kernels().of<T>().groupings - 1);
 }
@@ -179,11 +184,10 @@ void conv_input_gradient(const ConvTables& tables, const Window& window, Index b
             const Target<T> target{grad_x, channels, height, width, rows.first, row_stride, columns.first,
                                    column_stride};
             Window seen{rows.axis, columns.axis};
-            const bool none = seen.taps() == 0;
+            const bool none = seen.taps() == 0;  // positions that no output reads
             if (none) seen.rows.taps = seen.columns.taps = 1;
-            Terms<T> terms;
-            if (none) terms = {tables.inputs, tables.in_block, 1, std::vector<std::int32_t>(tables.inputs + 1), {}, false, {}, nullptr};
-            else terms = transposed_terms(tables, values, largest_grouping<T>(), rows, columns);
+            const Terms<T> terms = none ? no_terms<T>(tables.inputs, tables.in_block)
+                                        : transposed_terms(tables, values, largest_grouping<T>(), rows, columns);
             Sums<T>(terms, seen, batch, tables.outputs * tables.out_block, grad, nullptr, target).run();
         }
 }

@@ -64,8 +64,9 @@ private:
         in_parallel(n_tiles * (inputs + outputs), grain(inputs + outputs), [&](Index begin, Index end) {
             for (Index i = begin; i < end; ++i) {
                 const Index tile = i / (inputs + outputs), channel = i % (inputs + outputs);
-                if (channel < inputs) pack_input(tiles[tile], channel, start, rows, strips + tile * inputs * layout.plane);
-                else pack_grad(tiles[tile], channel - inputs, start, rows, grads + tile * outputs * grad_plane);
+                T *strip = strips + tile * inputs * layout.plane, *own = grads + tile * outputs * grad_plane;
+                if (channel < inputs) pack_input(tiles[tile], channel, start, rows, strip);
+                else pack_grad(tiles[tile], channel - inputs, start, rows, own);
             }
         });
         const Index n_parts = static_cast<Index>(parts.size());

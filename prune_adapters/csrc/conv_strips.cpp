@@ -18,8 +18,8 @@ Index whole(Index count, Index unit) { return (count + unit - 1) / unit; }
 
 void require_fitting(bool fits) {
     if (fits) return;
-    throw std::runtime_error("prune_adapters: the rows of these images are too wide for the convolution; expected fewer "
-                             "than 2^31 elements in the padded rows that one output row reads");
+    throw std::runtime_error("prune_adapters: the rows of these images are too wide for the convolution; expected "
+                             "fewer than 2^31 elements in the padded rows that one output row reads");
 }
 
 // The input columns that a window sees: padded column `begin` is column `first` of the image.

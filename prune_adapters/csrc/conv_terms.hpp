@@ -29,7 +29,7 @@ Terms<T> terms_of(const ConvTables& tables, const T* values, Index largest);
 
 // The taps of one dimension, by residue of the input position: which the transposed convolution sums there, in order.
 struct Residue {
-    Axis axis;          // reads the gradient; its outputs are positions first, first + stride, ... of the input
+    Axis axis;  // reads the gradient; its outputs are positions first, first + stride, ... of the input
     Index first;
     Index last_tap, tap_step;  // its tap j is tap last_tap - j * tap_step
 };
