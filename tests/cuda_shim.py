@@ -51,13 +51,14 @@ def _kernels(*names: str) -> list[Path]:
 @functools.cache
 def folder() -> Path:
     """Return where objects are kept for as long as the tests run, also those of other processes."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    found = os.environ.setdefault(
-        "NETGRAPH_SHIM", str(Path(tempfile.gettempdir()) / f"shim-{run}") if run else tempfile.mkdtemp(prefix="shim")
-    )
-    Path(found).mkdir(exist_ok=True)
+    given, run = os.environ.get("NETGRAPH_SHIM"), os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if given is not None:  # by the process that has started this one
+        return Path(given)
+    found = Path(tempfile.gettempdir()) / f"shim-{run}" if run else Path(tempfile.mkdtemp(prefix="shim"))
+    found.mkdir(exist_ok=True)
+    os.environ["NETGRAPH_SHIM"] = str(found)
     atexit.register(shutil.rmtree, found, ignore_errors=True)
-    return Path(found)
+    return found
 
 
 def compiler() -> str:

@@ -26,7 +26,8 @@ cuda::Conv conv_of(const Sizes& sizes, const std::int32_t* const* tables) {
 PRUNE_ADAPTERS_EXPORT const char* run_forward(const Sizes* sizes, const std::int32_t* const* tables, const void* x,
                                               const void* values, const void* bias, void* y) {
     return guarded([&] {
-        cuda::conv_forward(static_cast<cuda::Number>(sizes->number), conv_of(*sizes, tables), x, values, bias, y, nullptr);
+        cuda::conv_forward(static_cast<cuda::Number>(sizes->number), conv_of(*sizes, tables), x, values, bias, y,
+                           nullptr);
     });
 }
 

@@ -7,7 +7,7 @@
 using namespace prune_adapters;
 using host::guarded;
 
-// `tensors`: addresses of the values, of the bits of those that compete (or 0) and of the bits that are kept, n of each.
+// `tensors`: addresses of the values, of the bits of those that compete (or 0), of the bits that are kept, n of each.
 PRUNE_ADAPTERS_EXPORT const char* run_select(Index element, const std::uintptr_t* tensors, const Index* counts, Index n,
                                              Index k, Index magnitude, void* bound) {
     return guarded([&] {
