@@ -30,7 +30,7 @@ for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-__all__ = ["Case", "Row", "arguments", "machine", "measure", "report", "versions"]
+__all__ = ["Case", "Row", "arguments", "machine", "measure", "measure_device", "report", "versions"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,34 @@ def measure(cases: Iterable[Case], rounds: int) -> dict[str, float]:
     return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
+def measure_device(cases: Iterable[Case], rounds: int, least: float = 2e-3) -> dict[str, float]:
+    """Return the median seconds on the CUDA device of each case, timed in turn by events after a warm-up.
+
+    A case runs so often in a row that it takes `least` seconds, which hides what it costs to start it; the order of
+    the cases is that of `measure`.
+    """
+    cases = list(cases)
+    repeats = {case.name: max(1, int(least / _seconds_on_device(case.run, 2))) for case in cases for _ in range(2)}
+    times: dict[str, list[float]] = {case.name: [] for case in cases}
+    for number in range(rounds):
+        for case in cases[:: -1 if number % 2 else 1]:
+            times[case.name].append(_seconds_on_device(case.run, repeats[case.name]))
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def _seconds_on_device(run: Callable[[], object], repeats: int) -> float:
+    """Return the seconds of one of so many runs in a row."""
+    import torch
+
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    for _ in range(repeats):
+        run()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1000 / repeats
+
+
 def machine() -> dict[str, str | int]:
     """Return what the figures depend on: processor, cores, system."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
@@ -154,11 +182,17 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def report(
-    name: str, options: argparse.Namespace, rows: list[Row], peers: dict[str, str], notes: Iterable[str] = ()
+    name: str,
+    options: argparse.Namespace,
+    rows: list[Row],
+    peers: dict[str, str],
+    notes: Iterable[str] = (),
+    since: int = 0,
 ) -> None:
-    """Print the table of `rows`, and write the JSON file if one is wanted."""
-    print(f"{name}: {machine()['processor']}, one thread, " + ", ".join(f"{k} {v}" for k, v in peers.items()))
-    lines = [("", "ours", "peer", "", "ratio", "target"), *map(_cells, rows)]
+    """Print the table of `rows`, of those `since` a number, and write all to the JSON file if one is wanted."""
+    if not since:
+        print(f"{name}: {machine()['processor']}, one thread, " + ", ".join(f"{k} {v}" for k, v in peers.items()))
+    lines = [("", "ours", "peer", "", "ratio", "target"), *map(_cells, rows[since:])]
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
     for line in lines:
         cells = [c.ljust(w) if i in (0, 3) else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]

@@ -1,13 +1,16 @@
 """CUDA kernels on this processor: compiled with g++, run on fibers, called through ctypes.
 
-`compiled(source)` skips the test where there is no g++. Each kernel is run in every mode of `MODES`.
+`compiled` skips the test where there is no g++. Each kernel is run in every mode of `MODES`.
 """
 
+import atexit
 import ctypes
 import functools
+import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,26 +23,42 @@ MODES = [(eager, reverse) for eager in (False, True) for reverse in (False, True
 
 every_mode = pytest.mark.parametrize("mode", MODES, ids=["late", "late-reverse", "eager", "eager-reverse"])
 
-OPTIONS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-fvisibility=hidden"]
+OPTIONS = ["-std=c++17", "-O1", "-fPIC", "-fvisibility=hidden"]
 OPTIONS += ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
 
-_folder = tempfile.TemporaryDirectory(prefix="shim")
+CSRC = ROOT / "prune_adapters" / "csrc"
 
 
 @functools.cache
-def compiled(source: str) -> ctypes.CDLL:
-    """Return the library that g++ makes of a file in tests/shim."""
-    return _load(Path(source).stem, [ROOT / "tests" / "shim" / source])
+def compiled(source: str, *kernels: str) -> ctypes.CDLL:
+    """Return the library that g++ makes of a file in tests/shim and of kernels, such as ``"csr"``."""
+    return _linked(Path(source).stem, [ROOT / "tests" / "shim" / source, *_kernels(*kernels)])
 
 
 @functools.cache
 def whole_library() -> ctypes.CDLL:
     """Return all kernels and operators for CUDA, made by g++, with what tests/shim/operators.cpp says."""
-    csrc = ROOT / "prune_adapters" / "csrc"
-    ours = [csrc / "torch_api.cpp", csrc / "operators" / "registry.cpp", csrc / "cuda" / "torch_cuda.cpp"]
-    kernels = [path for path in sorted((csrc / "cuda").glob("*.cu")) if path.stem != "errors"]
-    operators = sorted((csrc / "cuda" / "operators").glob("*.cpp"))
-    return _load("operators", [ROOT / "tests" / "shim" / "operators.cpp", *ours, *operators, "-xc++", *kernels])
+    ours = [CSRC / "torch_api.cpp", CSRC / "operators" / "registry.cpp", CSRC / "cuda" / "torch_cuda.cpp"]
+    kernels = [path.stem for path in sorted((CSRC / "cuda").glob("*.cu"))]
+    operators = sorted((CSRC / "cuda" / "operators").glob("*.cpp"))
+    return _linked("whole", [ROOT / "tests" / "shim" / "operators.cpp", *ours, *operators, *_kernels(*kernels)])
+
+
+def _kernels(*names: str) -> list[Path]:
+    return [CSRC / "cuda" / f"{name}.cu" for name in names]
+
+
+@functools.cache
+def folder() -> Path:
+    """Return where objects are kept for as long as the tests run, also those of other processes."""
+    given, run = os.environ.get("NETGRAPH_SHIM"), os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if given is not None:  # by the process that has started this one
+        return Path(given)
+    found = Path(tempfile.gettempdir()) / f"shim-{run}" if run else Path(tempfile.mkdtemp(prefix="shim"))
+    found.mkdir(exist_ok=True)
+    os.environ["NETGRAPH_SHIM"] = str(found)
+    atexit.register(shutil.rmtree, found, ignore_errors=True)
+    return found
 
 
 def compiler() -> str:
@@ -50,12 +69,34 @@ def compiler() -> str:
     return found
 
 
-def _load(name: str, sources: Sequence[Path | str]) -> ctypes.CDLL:
-    library = Path(_folder.name) / f"{name}.so"
-    command = [compiler(), *OPTIONS, f"-I{ROOT}", "-o", library, *sources]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(library))
+def _linked(name: str, sources: Sequence[Path]) -> ctypes.CDLL:
+    objects = [_object(source) for source in sources]
+    return ctypes.CDLL(str(_made(folder() / f"{name}.so", ["-shared", *objects])))
+
+
+def _object(source: Path) -> Path:
+    name = "-".join(source.relative_to(ROOT).parts) + ".o"
+    return _made(folder() / name, ["-c", *(["-xc++"] if source.suffix == ".cu" else []), source])
+
+
+def _made(target: Path, arguments: Sequence[Path | str]) -> Path:
+    """Return a file that g++ makes, once for all processes."""
+    lock = target.with_suffix(".lock")
+    while not target.exists():
+        try:
+            lock.mkdir()
+        except FileExistsError:  # another process is at it
+            time.sleep(0.05)
+            continue
+        try:
+            unfinished = target.with_suffix(".part")
+            command = [compiler(), *OPTIONS, f"-I{ROOT}", "-o", unfinished, *arguments]
+            done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            unfinished.rename(target)
+        finally:
+            lock.rmdir()
+    return target
 
 
 def run(library: ctypes.CDLL, function: str, *arguments: object, mode: tuple[bool, bool] = MODES[0]) -> str | None:

@@ -11,20 +11,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from cuda_shim import compiled, every_mode, run
 from cuda_tables import Panels
+from small_numbers import NUMBERS, TOLERANCE, read, stored
 
 UNITS = {0: "u1", 1: "u2", 2: "u4", 3: "u8", 4: "c16"}
-NUMBERS = ["float32", "float64", "float16", "bfloat16"]
-TOLERANCE = {"float32": 1e-5, "float64": 1e-12, "float16": 2e-3, "bfloat16": 1.6e-2}
 
 
 @pytest.fixture
 def masks() -> ctypes.CDLL:
-    return compiled("masks.cpp")
+    return compiled("masks.cpp", "masks")
 
 
 @pytest.fixture
 def csr() -> ctypes.CDLL:
-    return compiled("csr.cpp")
+    return compiled("csr.cpp", "csr", "dense")
 
 
 def addresses(arrays) -> np.ndarray:
@@ -126,19 +125,6 @@ def test_flags_are_packed_and_unpacked(masks, mode, count, skipped) -> None:
     assert_array_equal(bits[:-1], np.packbits(flags, bitorder="little"))
     assert_array_equal(back[:-1], flags)
     assert bits[-1] == back[-1] == 255
-
-
-def stored(numbers: np.ndarray, dtype: str) -> np.ndarray:
-    """Return the numbers as the kernel reads them."""
-    if dtype != "bfloat16":
-        return numbers.astype(dtype)
-    return ((numbers.astype(np.float32).view(np.uint32) + 0x8000) >> 16).astype(np.uint16)
-
-
-def read(array: np.ndarray, dtype: str) -> np.ndarray:
-    if dtype != "bfloat16":
-        return array.astype(np.float64)
-    return (array.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
 
 
 def sizes_of(matrix: Panels, dtype: str, batch: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 // The kernels of sparse products, for tests.
-#include "prune_adapters/csrc/cuda/csr.cu"
-#include "prune_adapters/csrc/cuda/dense.cu"
 #include "prune_adapters/csrc/cuda/host/harness.hpp"
+#include "prune_adapters/csrc/cuda/kernels.hpp"
 
 using namespace prune_adapters;
 using host::guarded;

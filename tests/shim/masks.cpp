@@ -1,7 +1,6 @@
 // The kernels on masks, for tests.
-#include "prune_adapters/csrc/cuda/masks.cu"
-
 #include "prune_adapters/csrc/cuda/host/harness.hpp"
+#include "prune_adapters/csrc/cuda/kernels.hpp"
 
 using namespace prune_adapters;
 using host::guarded;

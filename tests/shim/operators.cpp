@@ -4,12 +4,6 @@
 #include "prune_adapters/csrc/cuda/operators/operators.hpp"
 #include "prune_adapters/csrc/cuda/torch_cuda.hpp"
 
-namespace prune_adapters::cuda {
-
-void check_launch(const char*) {}
-
-}  // namespace prune_adapters::cuda
-
 PRUNE_ADAPTERS_EXPORT const char* register_on_cpu(const char* libtorch) {
     using namespace prune_adapters;
     using torch::Status;

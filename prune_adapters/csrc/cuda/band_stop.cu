@@ -1,5 +1,5 @@
-// The band-stop mask, (1 - E) q with u = s w^2, E = exp(-u) and q = 1 / (1 + exp(s (a^2 - w^2))): its derivative by w is
-// 2 s w q (E q + 1 - q). No infinity meets another one, however sharp the mask is.
+// The band-stop mask, (1 - E) q with u = s w^2, E = exp(-u) and q = 1 / (1 + exp(s (a^2 - w^2))): its derivative by w
+// is 2 s w q (E q + 1 - q). No infinity meets another one, however sharp the mask is.
 #include "band_stop.hpp"
 
 #include "numbers.cuh"

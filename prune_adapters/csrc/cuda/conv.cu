@@ -85,7 +85,8 @@ __global__ void __launch_bounds__(block_size)
         const T* weights = values + entry * kernel.taps;
         for (int k = 0; k < kernel.taps; ++k) {
             const int tap = kernel.first_tap + k, across = static_cast<int>(tables.kw);
-            const Index row = input_of(rows, to.row, tap / across), column = input_of(columns, to.column, tap % across);
+            const Index row = input_of(rows, to.row, tap / across);
+            const Index column = input_of(columns, to.column, tap % across);
             if (row >= 0 && column >= 0) sum += wide(weights[k]) * wide(plane[row * columns.in + column]);
         }
     }
@@ -112,7 +113,8 @@ __global__ void __launch_bounds__(block_size)
         const T* weights = values + place * kernel.taps;
         for (int k = 0; k < kernel.taps; ++k) {
             const int tap = kernel.first_tap + k, across = static_cast<int>(tables.kw);
-            const Index row = output_of(rows, to.row, tap / across), column = output_of(columns, to.column, tap % across);
+            const Index row = output_of(rows, to.row, tap / across);
+            const Index column = output_of(columns, to.column, tap % across);
             if (row >= 0 && column >= 0) sum += wide(weights[k]) * wide(plane[row * columns.out + column]);
         }
     }
@@ -141,7 +143,8 @@ __global__ void __launch_bounds__(block_size)
     const Axis &rows = conv.window.rows, &columns = conv.window.columns;
     const Index number = static_cast<Index>(blockIdx.x) * warps + threadIdx.x / warp_size;
     if (number >= n_values) return;
-    const Index taps = tables.by_taps ? 1 : tables.kh * tables.kw, entry = number / taps, output = row_of(tables, entry);
+    const Index taps = tables.by_taps ? 1 : tables.kh * tables.kw;
+    const Index entry = number / taps, output = row_of(tables, entry);
     const Kernel kernel = kernel_at(tables, tables.idx[entry], tables.inputs);
     const int tap = kernel.first_tap + static_cast<int>(number % taps), across = static_cast<int>(tables.kw);
     const Index positions = conv.batch * rows.out * columns.out;
@@ -149,7 +152,8 @@ __global__ void __launch_bounds__(block_size)
     if (kernel.channel >= 0 && output < tables.outputs)
         for (Index k = threadIdx.x % warp_size; k < positions; k += warp_size) {
             const Position at = position_of(k, rows.out, columns.out);
-            const Index row = input_of(rows, at.row, tap / across), column = input_of(columns, at.column, tap % across);
+            const Index row = input_of(rows, at.row, tap / across);
+            const Index column = input_of(columns, at.column, tap % across);
             if (row < 0 || column < 0) continue;
             const Index ours = (at.image * tables.outputs + output) * rows.out + at.row;
             const Index theirs = (at.image * tables.inputs + kernel.channel) * rows.in + row;
@@ -185,7 +189,8 @@ struct Grid {
     dim3 size;
 
     Grid(Index channels, Index elements) : blocks((elements + block_size - 1) / block_size) {
-        if (channels * blocks > 0x7fffffff) throw std::runtime_error("prune_adapters: more images than a launch can take");
+        if (channels * blocks > 0x7fffffff)
+            throw std::runtime_error("prune_adapters: more images than a launch can take");
         size = dim3(static_cast<unsigned>(channels * blocks));
     }
 };
@@ -221,8 +226,9 @@ void conv_value_gradient(Number number, const Conv& conv, const void* grad, cons
     if (!n_values) return;
     with_type(number, [&](auto zero) {
         using T = decltype(zero);
-        launch(value_kernel<T>, dim3(blocks_for(n_values, warps)), dim3(block_size), 0, static_cast<cudaStream_t>(stream),
-               conv, static_cast<const T*>(grad), static_cast<const T*>(x), static_cast<T*>(grad_values), n_values);
+        launch(value_kernel<T>, dim3(blocks_for(n_values, warps)), dim3(block_size), 0,
+               static_cast<cudaStream_t>(stream), conv, static_cast<const T*>(grad), static_cast<const T*>(x),
+               static_cast<T*>(grad_values), n_values);
     });
 }
 
@@ -232,8 +238,8 @@ void conv_bias_gradient(Number number, Index batch, Index channels, Index positi
     with_type(number, [&](auto zero) {
         using T = decltype(zero);
         launch(bias_kernel<T>, dim3(static_cast<unsigned>(channels)), dim3(block_size), 0,
-               static_cast<cudaStream_t>(stream), static_cast<const T*>(grad), static_cast<T*>(grad_bias), batch, channels,
-               positions);
+               static_cast<cudaStream_t>(stream), static_cast<const T*>(grad), static_cast<T*>(grad_bias), batch,
+               channels, positions);
     });
 }
 

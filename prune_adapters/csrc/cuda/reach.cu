@@ -126,8 +126,8 @@ void reach_sources(const Edges& edges, const std::uint8_t* co, std::uint8_t* sou
     const Shape& shape = edges.shape;
     const Index n_sources = shape.groups * shape.columns, n_threads = shape.groups * shape.width();
     if (!n_sources) return;
-    launch(clear_kernel, dim3(blocks_for(n_sources, block_size)), dim3(block_size), 0, static_cast<cudaStream_t>(stream),
-           sources, n_sources);
+    launch(clear_kernel, dim3(blocks_for(n_sources, block_size)), dim3(block_size), 0,
+           static_cast<cudaStream_t>(stream), sources, n_sources);
     if (!n_threads || !shape.rows) return;
     constexpr Index rows = 64;  // that a thread looks at, one after the other
     const dim3 grid(blocks_for(n_threads, block_size), blocks_for(shape.rows_a_group(), rows, 65535));
@@ -137,7 +137,8 @@ void reach_sources(const Edges& edges, const std::uint8_t* co, std::uint8_t* sou
     });
 }
 
-void count_consistent(const Edges& edges, const std::uint8_t* live, const std::uint8_t* co, Index* count, Stream stream) {
+void count_consistent(const Edges& edges, const std::uint8_t* live, const std::uint8_t* co, Index* count,
+                      Stream stream) {
     static_assert(sizeof(Index) == sizeof(unsigned long long));
     auto* counter = reinterpret_cast<unsigned long long*>(count);
     launch(begin_kernel, dim3(1), dim3(1), 0, static_cast<cudaStream_t>(stream), counter);

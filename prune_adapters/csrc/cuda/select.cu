@@ -50,8 +50,12 @@ struct Tile {
     __device__ __forceinline__ bool competes(Index element) const {
         return element < end && (!tensor.bits || has_bit(tensor.bits, element));
     }
-    __device__ __forceinline__ Bits bits(Index element) const { return static_cast<const Bits*>(tensor.values)[element]; }
-    __device__ __forceinline__ Bits ordinal(Index element) const { return Order<Bits>::ordinal(bits(element), magnitude); }
+    __device__ __forceinline__ Bits bits(Index element) const {
+        return static_cast<const Bits*>(tensor.values)[element];
+    }
+    __device__ __forceinline__ Bits ordinal(Index element) const {
+        return Order<Bits>::ordinal(bits(element), magnitude);
+    }
 };
 
 template <class Bits>
@@ -75,8 +79,8 @@ __global__ void __launch_bounds__(block_size) begin_kernel(State* state, Index k
 // Count the digits at `shift` of the elements whose higher ones are those of the bound; `first`: there are none.
 template <class Bits>
 __global__ void __launch_bounds__(block_size)
-    count_kernel(const __grid_constant__ Batch<Ranked> all, Bits infinity, bool magnitude, int shift, int bits, bool first,
-                 State* state) {
+    count_kernel(const __grid_constant__ Batch<Ranked> all, Bits infinity, bool magnitude, int shift, int bits,
+                 bool first, State* state) {
     if (!first && state->kind != searching) return;
     using Counts = unsigned[n_bins][copies];
     PRUNE_ADAPTERS_SHARED(Counts, counts);
@@ -157,7 +161,8 @@ __global__ void end_kernel(State* state, Bits infinity, Bits* bound) {
 // How many elements of each tile equal the bound.
 template <class Bits>
 __global__ void __launch_bounds__(block_size)
-    equal_kernel(const __grid_constant__ Batch<Ranked> all, bool magnitude, Index block, const State* state, Index* equal) {
+    equal_kernel(const __grid_constant__ Batch<Ranked> all, bool magnitude, Index block, const State* state,
+                 Index* equal) {
     if (state->kind != key) return;
     const Tile<Bits> own = tile_of_warp<Bits>(all, magnitude);
     const Bits bound = static_cast<Bits>(state->ordinal);
@@ -215,7 +220,8 @@ __global__ void __launch_bounds__(block_size)
         const Bits ordinal = competes ? own.ordinal(first + lane) : Bits{0};
         const unsigned equals = __ballot_sync(~0u, competes && kind == key && ordinal == bound);
         const Index place = before + __popc(equals & ((1u << lane) - 1));
-        const bool chosen = competes && (kind == lowest || ordinal > bound || (ordinal == bound && place < state->rank));
+        const bool chosen =
+            competes && (kind == lowest || ordinal > bound || (ordinal == bound && place < state->rank));
         write_word(own.tensor.kept, first, own.tensor.count, __ballot_sync(~0u, chosen));
         before += __popc(equals);
     }
@@ -255,8 +261,8 @@ Index selection_bytes(const std::vector<Ranked>& tensors) {
     return static_cast<Index>(sizeof(State)) + blocks_of(tensors) * warps * static_cast<Index>(sizeof(Index));
 }
 
-void kth_largest(Element element, const std::vector<Ranked>& tensors, Index k, bool magnitude, void* memory, void* bound,
-                 Stream stream) {
+void kth_largest(Element element, const std::vector<Ranked>& tensors, Index k, bool magnitude, void* memory,
+                 void* bound, Stream stream) {
     const Work work(memory, stream);
     launch(begin_kernel, dim3(1), dim3(block_size), 0, work.stream, work.state, k);
     with_infinity(element, [&](auto infinity) {
@@ -266,8 +272,8 @@ void kth_largest(Element element, const std::vector<Ranked>& tensors, Index k, b
             const int bits = left < digit_bits ? left : digit_bits;
             left -= bits;
             in_batches(tensors, chunk, [&](const Batch<Ranked>& all, unsigned blocks, Index) {
-                launch(count_kernel<Bits>, dim3(blocks), dim3(block_size), 0, work.stream, all, infinity, magnitude, left,
-                       bits, first, work.state);
+                launch(count_kernel<Bits>, dim3(blocks), dim3(block_size), 0, work.stream, all, infinity, magnitude,
+                       left, bits, first, work.state);
             });
             launch(pick_kernel, dim3(1), dim3(block_size), 0, work.stream, work.state, bits, first);
         }
@@ -280,14 +286,14 @@ void mark_largest(Element element, const std::vector<Ranked>& tensors, bool magn
     with_infinity(element, [&](auto infinity) {
         using Bits = decltype(infinity);
         in_batches(tensors, chunk, [&](const Batch<Ranked>& all, unsigned blocks, Index before) {
-            launch(equal_kernel<Bits>, dim3(blocks), dim3(block_size), 0, work.stream, all, magnitude, before, work.state,
-                   work.equal);
+            launch(equal_kernel<Bits>, dim3(blocks), dim3(block_size), 0, work.stream, all, magnitude, before,
+                   work.state, work.equal);
         });
         launch(before_kernel, dim3(1), dim3(block_size), 0, work.stream, work.state, work.equal,
                blocks_of(tensors) * warps);
         in_batches(tensors, chunk, [&](const Batch<Ranked>& all, unsigned blocks, Index before) {
-            launch(mark_kernel<Bits>, dim3(blocks), dim3(block_size), 0, work.stream, all, magnitude, before, work.state,
-                   work.equal);
+            launch(mark_kernel<Bits>, dim3(blocks), dim3(block_size), 0, work.stream, all, magnitude, before,
+                   work.state, work.equal);
         });
     });
 }

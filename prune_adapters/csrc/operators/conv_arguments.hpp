@@ -50,8 +50,8 @@ public:
         dilation = take_numbers(stack[2]);
     }
 
-    // Whether all tensors are where here(tensor) says and the sizes fit; fills in tables and window. Dtypes of x are for
-    // the caller to look at.
+    // Whether all tensors are where here(tensor) says and the sizes fit; fills in tables and window. The dtype of x is
+    // for the caller to look at.
     template <class Here>
     bool fits(const Here& here) {
         for (const torch::OwnTensor* tensor : {&x, &values, &ptr, &idx, &t_ptr, &t_idx, &t_perm})

@@ -20,7 +20,8 @@ inline bool is_readable(std::int32_t dtype, Element& element) {
 }
 
 // Set `edges` to a weight, or to bits of `size`; false if that cannot be.
-inline bool read_edges(const torch::OwnTensor& weight, const std::vector<torch::Value>& size, Index groups, Edges& edges) {
+inline bool read_edges(const torch::OwnTensor& weight, const std::vector<torch::Value>& size, Index groups,
+                       Edges& edges) {
     if (!weight.is_contiguous()) return false;
     std::vector<Index> shape(weight.sizes(), weight.sizes() + weight.dim());
     edges.packed = !size.empty();
@@ -43,6 +44,8 @@ inline bool are_flags(const torch::OwnTensor& flags, Index count) {
     return flags.dtype() == torch::api.dtype_bool() && flags.is_contiguous() && flags.numel() == count;
 }
 
-inline const std::uint8_t* bytes_of(const torch::OwnTensor& flags) { return static_cast<const std::uint8_t*>(flags.data()); }
+inline const std::uint8_t* bytes_of(const torch::OwnTensor& flags) {
+    return static_cast<const std::uint8_t*>(flags.data());
+}
 
 }  // namespace prune_adapters

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "errors.hpp"
 #include "fibers.hpp"
 #include "language.hpp"
 
@@ -213,6 +214,10 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 size, std::size_t dyn
     if (!blocks || grid.y > 65535 || grid.z > 65535 || grid.x > 2147483647u || !threads || threads > 1024 ||
         dynamic_bytes > most_shared)
         throw std::runtime_error("a launch that no GPU accepts");
+    if (refuse_launches) {
+        refused = true;
+        return;
+    }
     gridDim = grid;
     blockDim = size;
     for (std::size_t k = 0; k < blocks; ++k) {

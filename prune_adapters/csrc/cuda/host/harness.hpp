@@ -7,6 +7,8 @@
 
 PRUNE_ADAPTERS_EXPORT void shim_mode(bool eager, bool reverse) { prune_adapters::host::mode = {eager, reverse}; }
 
+PRUNE_ADAPTERS_EXPORT void shim_refuse_launches(bool refuse) { prune_adapters::host::refuse_launches = refuse; }
+
 namespace prune_adapters::host {
 
 // Returns nullptr, or what went wrong.

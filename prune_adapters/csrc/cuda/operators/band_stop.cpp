@@ -42,7 +42,8 @@ void band_stop(Value* stack, std::uint64_t, std::uint64_t) {
     const DeviceNumber a = device_number(device, threshold, "band_stop");
     const DeviceNumber s = device_number(device, sharpness, "band_stop");
     OwnTensor masked = empty_like(device, weight), mask = empty_like(device, weight);
-    cuda::band_stop(number, weight.data(), a, s, weight.numel(), masked.mutable_data(), mask.mutable_data(), device.stream());
+    cuda::band_stop(number, weight.data(), a, s, weight.numel(), masked.mutable_data(), mask.mutable_data(),
+                    device.stream());
     check_launch("band_stop");
     stack[0] = masked.release();
     stack[1] = mask.release();

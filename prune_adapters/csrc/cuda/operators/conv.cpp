@@ -12,7 +12,8 @@ using torch::OwnTensor;
 using torch::Value;
 
 bool fits(ConvCall& call, const OnDevice& device, Number& number) {
-    return is_number(call.x.dtype(), number) && call.fits([&](const OwnTensor& tensor) { return device.holds(tensor); });
+    return is_number(call.x.dtype(), number) &&
+           call.fits([&](const OwnTensor& tensor) { return device.holds(tensor); });
 }
 
 // name(Tensor x, Tensor values, Tensor? bias, <tables>, <window>) -> Tensor

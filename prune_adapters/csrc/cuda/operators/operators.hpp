@@ -7,6 +7,7 @@ namespace prune_adapters::cuda {
 
 void implement_masks(const Registry& cuda);
 void implement_linear(const Registry& cuda);
+void implement_blocks(const Registry& cuda);
 void implement_conv(const Registry& cuda);
 void implement_threshold(const Registry& cuda);
 void implement_band_stop(const Registry& cuda);

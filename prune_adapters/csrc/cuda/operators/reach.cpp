@@ -47,8 +47,8 @@ void count_consistent(Value* stack, std::uint64_t, std::uint64_t) {
     const std::vector<Value> size = torch::take_list(stack[1]);
     const OnDevice device(weight);
     Edges edges{};
-    const bool good = read_edges(weight, size, static_cast<Index>(stack[4]), edges) && device.holds(live) && device.holds(co) &&
-                      are_flags(co, edges.shape.rows);
+    const bool good = read_edges(weight, size, static_cast<Index>(stack[4]), edges) && device.holds(live) &&
+                      device.holds(co) && are_flags(co, edges.shape.rows);
     require(good && are_flags(live, edges.shape.groups * edges.shape.columns), "count_consistent");
     OwnTensor count = device.empty(torch::api.dtype_int64(), {});
     cuda::count_consistent(edges, bytes_of(live), bytes_of(co), mutable_data_of<Index>(count), device.stream());
