@@ -100,14 +100,20 @@ class Row:
         return {name: getattr(self, name) for name in names}
 
 
-def arguments(description: str, **more: tuple[str, str | int]) -> argparse.Namespace:
-    """Return the options that every benchmark has, ``quick``, ``rounds`` and ``json``, and more by help and default."""
+def arguments(description: str, **more: tuple[str, str | float]) -> argparse.Namespace:
+    """Return the options that every benchmark has, ``quick``, ``rounds`` and ``json``, and more by help and default.
+
+    One whose default is False is a flag.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds: shows that it runs")
     parser.add_argument("--rounds", type=int, default=None, help="rounds of all cases in turn")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write all figures there")
     for name, (meaning, default) in more.items():
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=meaning)
+        if default is False:
+            parser.add_argument(f"--{name}", action="store_true", help=meaning)
+        else:
+            parser.add_argument(f"--{name}", type=type(default), default=default, help=meaning)
     return parser.parse_args()
 
 

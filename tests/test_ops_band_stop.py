@@ -32,6 +32,7 @@ def test_the_mask_is_0_at_0_rises_and_tends_to_the_crisp_one() -> None:
     for sharpness in (0.1, 1.0, 10.0, 1e3, 1e6):
         _, mask = ops.band_stop(weight, 1.0, sharpness)
         assert mask[0] == 0
+        assert not mask.signbit().any()
         assert mask.diff().min() >= 0
         assert mask.max() <= 1
 
@@ -103,7 +104,8 @@ def test_sizes_and_threads(size: tuple[int, ...]) -> None:
         torch.set_num_threads(1)
         alone = ops.band_stop(weight, 0.5, 3.0)
         torch.set_num_threads(3)
-        torch.testing.assert_close(ops.band_stop(weight, 0.5, 3.0), alone, rtol=0, atol=0)
+        bound = 1e-6 if ops.library is None else 0  # torch computes the rest of a part in another way
+        torch.testing.assert_close(ops.band_stop(weight, 0.5, 3.0), alone, rtol=bound, atol=0)
     finally:
         torch.set_num_threads(before)
     assert alone[0].shape == size

@@ -26,8 +26,8 @@ struct Panels {
     Index columns_of(Index p) const { return columns - p * panel < panel ? columns - p * panel : panel; }
 };
 
-// A matrix of blocks of `height` x `width` elements: those of block row r have places ptr[r] up to ptr[r + 1], and block
-// k lies in block column idx[k].
+// A matrix of blocks of `height` x `width` elements: those of block row r have places ptr[r] up to ptr[r + 1], and
+// block k lies in block column idx[k].
 struct Blocks {
     const std::int32_t* ptr;  // (rows + 1)
     const std::int32_t* idx;
@@ -73,8 +73,8 @@ struct BlockKernels {
     void (*pack[n_block_widths])(const T* rows, Index stride, Index n_rows, Index features, T* tile);
 
     // y[b][r] = bias[r] + sum of block[r][c] * x[c][b] over the blocks of each block row from begin to end. The values
-    // of block k are at places[k], or at k if places is null; `transposed` blocks lie there column by column. y_tile has
-    // room for the rows of block_rows_together(matrix.height) block rows.
+    // of block k are at places[k], or at k if places is null; `transposed` blocks lie there column by column. y_tile
+    // has room for the rows of block_rows_together(matrix.height) block rows.
     void (*multiply[n_block_widths])(const Blocks& matrix, const std::int32_t* places, bool transposed, const T* values,
                                      const T* bias, const T* x_tile, Index begin, Index end, T* y_tile, T* y,
                                      Index stride, Index n_rows);

@@ -74,8 +74,8 @@ bool multiply_few(const Panels& matrix, const T* values, const T* bias, const T*
 // Every tile is cut into ranges of rows of the matrix if there are fewer tiles than threads; a thread packs the tiles
 // of which it has a range.
 template <class T>
-void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const T* x, const std::vector<Tile>& tiles,
-                    T* y) {
+void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const T* x,
+                    const std::vector<BatchTile>& tiles, T* y) {
     const auto n_tiles = static_cast<Index>(tiles.size());
     const Ranges ranges(n_tiles, matrix.rows, rows_apart);
     const Index widest = elements_of<T>(tiles[0].width);
@@ -85,7 +85,7 @@ void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const 
         T* packed = scratch<T, 0>(matrix.columns * widest);
         T* kept = scratch<T, 1>(ranges.size * widest);
         for (Index part = first; part < last; ++part) {
-            const Tile& tile = tiles[part / ranges.n];
+            const BatchTile& tile = tiles[part / ranges.n];
             if (part == first || part % ranges.n == 0)
                 kernels.tiles.pack[tile.width](x + tile.first * matrix.columns, matrix.columns, tile.n_rows,
                                                matrix.columns, packed);
@@ -99,7 +99,7 @@ void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const 
 
 // Up to a tile of rows, feature by feature.
 template <class T>
-void pack_tile(const T* rows, Index columns, const Tile& tile, T* packed) {
+void pack_tile(const T* rows, Index columns, const BatchTile& tile, T* packed) {
     const Index features = 64, apart = elements_of<T>(tile.width);
     in_parallel(ceil_div(columns, features), grain_of(features * apart), [&](Index first, Index last) {
         const Index begin = first * features, end = std::min(columns, last * features);
@@ -125,10 +125,10 @@ bool dots(const Panels& matrix, const T* g, const T* x, Index batch, T* found) {
     if (!is_whole(matrix) || !check(matrix)) return false;
     if (batch == 0) std::fill(found, found + matrix.count, T{0});
     if (batch == 0) return true;
-    const std::vector<Tile> tiles = tiles_of(batch, linear_kernels().of<T>().tiles.widest, elements_of<T>);
+    const std::vector<BatchTile> tiles = tiles_of(batch, linear_kernels().of<T>().tiles.widest, elements_of<T>);
     T* g_tile = scratch<T, 2>(matrix.rows * elements_of<T>(tiles[0].width));
     T* x_tile = scratch<T, 3>(matrix.columns * elements_of<T>(tiles[0].width));
-    for (const Tile& tile : tiles) {
+    for (const BatchTile& tile : tiles) {
         pack_tile(g, matrix.rows, tile, g_tile);
         pack_tile(x, matrix.columns, tile, x_tile);
         const Index work = matrix.count / std::max<Index>(1, matrix.rows) * elements_of<T>(tile.width);

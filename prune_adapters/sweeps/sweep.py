@@ -71,7 +71,7 @@ def sweep_on_device(graph: NetGraph, weights: Mapping[str, torch.Tensor]) -> Ten
     >>> import netgraph as ng
     >>> index = ng.ElementIndex(0, (2, 2, 1, 1))
     >>> graph = ng.NetGraph({"x": 2, "y": 1}, [ng.Connection("w", "x", "y", 1, 2, index=index)], [0b11], [0, 1], [2])
-    >>> found = sweep_on_device(graph, {"w": torch.tensor([[-0.0, 0.5]])})
+    >>> found = sweep_on_device(graph, {"w": torch.tensor([-0.0, 0.5])})
     >>> found.co_accessible, found.consistent
     (tensor([False,  True,  True]), tensor([1]))
     """

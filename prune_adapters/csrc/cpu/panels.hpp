@@ -92,29 +92,28 @@ void multiply(const Panels& matrix, const typename L::Element* values, const typ
     }
 }
 
-// One row of the matrix times n_rows rows of x; vectors run along the row.
-template <class L, int n_rows>
-PRUNE_ADAPTERS_INLINE void multiply_row(const typename L::Element* values, const std::uint16_t* idx, Index first,
-                                        Index last, const typename L::Element* x, Index stride,
-                                        typename L::Element* found) {
-    using T = typename L::Element;
-    typename L::Vector sums[n_rows] = {};
+// One row of the matrix times n_rows rows of x. Vectors would have to be gathered, which takes longer than to add the
+// elements one by one: eight sums, so that no addition waits.
+template <class T, int n_rows>
+PRUNE_ADAPTERS_INLINE void multiply_row(const T* values, const std::uint16_t* idx, Index first, Index last, const T* x,
+                                        Index stride, T* found) {
+    constexpr int n_sums = 8 / n_rows;
+    T sums[n_rows][n_sums] = {};
     Index k = first;
-    for (; k + L::count <= last; k += L::count) {
-        const auto weights = L::load(values + k);
+    for (; k + n_sums <= last; k += n_sums) {
         PRUNE_ADAPTERS_UNROLL
-        for (int b = 0; b < n_rows; ++b) {
-            typename L::Vector picked;
+        for (int j = 0; j < n_sums; ++j) {
             PRUNE_ADAPTERS_UNROLL
-            for (int j = 0; j < L::count; ++j) picked[j] = x[b * stride + idx[k + j]];
-            sums[b] += weights * picked;
+            for (int b = 0; b < n_rows; ++b) sums[b][j] += values[k + j] * x[b * stride + idx[k + j]];
         }
     }
-    PRUNE_ADAPTERS_UNROLL
+    T rest[n_rows] = {};
+    for (; k < last; ++k)
+        for (int b = 0; b < n_rows; ++b) rest[b] += values[k] * x[b * stride + idx[k]];
     for (int b = 0; b < n_rows; ++b) {
-        T rest = 0;
-        for (Index j = k; j < last; ++j) rest += values[j] * x[b * stride + idx[j]];
-        found[b] = sum<L>(sums[b]) + rest;
+        for (int left = n_sums / 2; left > 0; left /= 2)
+            for (int j = 0; j < left; ++j) sums[b][j] += sums[b][j + left];
+        found[b] = sums[b][0] + rest[b];
     }
 }
 
@@ -126,7 +125,7 @@ void multiply_rows_at_once(const Panels& matrix, const typename L::Element* valu
         const std::int32_t* ptr = matrix.rows_of(p);
         for (Index r = begin; r < end; ++r) {
             T found[rows_at_once];
-            multiply_row<L, rows_at_once>(values, matrix.idx, ptr[r], ptr[r + 1], x + p * matrix.panel, matrix.columns,
+            multiply_row<T, rows_at_once>(values, matrix.idx, ptr[r], ptr[r + 1], x + p * matrix.panel, matrix.columns,
                                           found);
             const T start = bias ? bias[r] : 0;
             for (int b = 0; b < rows_at_once; ++b) {

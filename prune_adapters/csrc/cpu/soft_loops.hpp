@@ -70,7 +70,7 @@ struct BandStop {
     struct Parts {
         typename N::Exp e;
         Vector f, q;
-        Vector mask() const { return -e.expm1 * q; }
+        Vector mask() const { return (0 - e.expm1) * q; }  // 0 for w = 0, not -0.0
     };
 
     Parts parts(Vector w) const {
