@@ -30,7 +30,7 @@ for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-__all__ = ["Case", "Row", "arguments", "machine", "measure", "report", "versions"]
+__all__ = ["Case", "Row", "arguments", "machine", "measure", "measure_device", "report", "versions"]
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,20 @@ class Row:
         return {name: getattr(self, name) for name in names}
 
 
-def arguments(description: str, **more: tuple[str, str | int]) -> argparse.Namespace:
-    """Return the options that every benchmark has, ``quick``, ``rounds`` and ``json``, and more by help and default."""
+def arguments(description: str, **more: tuple[str, str | float]) -> argparse.Namespace:
+    """Return the options that every benchmark has, ``quick``, ``rounds`` and ``json``, and more by help and default.
+
+    One whose default is False is a flag.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="small sizes, few rounds: shows that it runs")
     parser.add_argument("--rounds", type=int, default=None, help="rounds of all cases in turn")
     parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write all figures there")
     for name, (meaning, default) in more.items():
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=meaning)
+        if default is False:
+            parser.add_argument(f"--{name}", action="store_true", help=meaning)
+        else:
+            parser.add_argument(f"--{name}", type=type(default), default=default, help=meaning)
     return parser.parse_args()
 
 
@@ -138,6 +144,34 @@ def measure(
     return {name: pick(seconds) for name, seconds in times.items()}
 
 
+def measure_device(cases: Iterable[Case], rounds: int, least: float = 2e-3) -> dict[str, float]:
+    """Return the median seconds on the CUDA device of each case, timed in turn by events after a warm-up.
+
+    A case runs so often in a row that it takes `least` seconds, which hides what it costs to start it; the order of
+    the cases is that of `measure`.
+    """
+    cases = list(cases)
+    repeats = {case.name: max(1, int(least / _seconds_on_device(case.run, 2))) for case in cases for _ in range(2)}
+    times: dict[str, list[float]] = {case.name: [] for case in cases}
+    for number in range(rounds):
+        for case in cases[:: -1 if number % 2 else 1]:
+            times[case.name].append(_seconds_on_device(case.run, repeats[case.name]))
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
+
+
+def _seconds_on_device(run: Callable[[], object], repeats: int) -> float:
+    """Return the seconds of one of so many runs in a row."""
+    import torch
+
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin.record()
+    for _ in range(repeats):
+        run()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1000 / repeats
+
+
 def machine() -> dict[str, str | int]:
     """Return what the figures depend on: processor, cores, system."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
@@ -156,11 +190,17 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def report(
-    name: str, options: argparse.Namespace, rows: list[Row], peers: dict[str, str], notes: Iterable[str] = ()
+    name: str,
+    options: argparse.Namespace,
+    rows: list[Row],
+    peers: dict[str, str],
+    notes: Iterable[str] = (),
+    since: int = 0,
 ) -> None:
-    """Print the table of `rows`, and write the JSON file if one is wanted."""
-    print(f"{name}: {machine()['processor']}, one thread, " + ", ".join(f"{k} {v}" for k, v in peers.items()))
-    lines = [("", "ours", "peer", "", "ratio", "target"), *map(_cells, rows)]
+    """Print the table of `rows`, of those `since` a number, and write all to the JSON file if one is wanted."""
+    if not since:
+        print(f"{name}: {machine()['processor']}, one thread, " + ", ".join(f"{k} {v}" for k, v in peers.items()))
+    lines = [("", "ours", "peer", "", "ratio", "target"), *map(_cells, rows[since:])]
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
     for line in lines:
         cells = [c.ljust(w) if i in (0, 3) else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]

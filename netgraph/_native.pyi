@@ -33,31 +33,32 @@ def sweep_values(
     consistent: np.ndarray,
 ) -> int: ...
 def restrict(plan: Plan, bits: np.ndarray, sources: np.ndarray, targets: np.ndarray, out: np.ndarray) -> None: ...
-def fold_taps(bits: np.ndarray, shape: tuple[int, int, int, int], pairs: np.ndarray) -> None: ...
-def sum_along(
+def path_sums(
+    plan: Plan,
     bits: np.ndarray,
-    shape: tuple[int, int, int, int],
-    values: np.ndarray,
+    values: list[np.ndarray],
     power: int,
-    sources: np.ndarray,
-    targets: np.ndarray,
-) -> None: ...
-def sum_against(
+    gate: np.ndarray,
+    shift: np.ndarray,
+    forward: np.ndarray,
+    forward_exponents: np.ndarray,
+    backward: np.ndarray,
+    backward_exponents: np.ndarray,
+) -> int: ...
+def path_shares(
+    plan: Plan,
     bits: np.ndarray,
-    shape: tuple[int, int, int, int],
-    values: np.ndarray,
+    values: list[np.ndarray],
     power: int,
-    targets: np.ndarray,
-    sources: np.ndarray,
-) -> None: ...
-def weight_shares(
-    bits: np.ndarray,
-    shape: tuple[int, int, int, int],
-    values: np.ndarray,
-    power: int,
-    sources: np.ndarray,
-    targets: np.ndarray,
-    out: np.ndarray,
+    gate: np.ndarray,
+    forward: np.ndarray,
+    forward_exponents: np.ndarray,
+    backward: np.ndarray,
+    backward_exponents: np.ndarray,
+    total: float,
+    total_exponent: int,
+    fresh: bool,
+    out: list[np.ndarray],
 ) -> None: ...
 def betweenness(
     starts: np.ndarray,
@@ -93,9 +94,29 @@ class _Annealer:
 class Swaps(_Annealer): ...
 class TwoHops(_Annealer): ...
 class Lifts(_Annealer): ...
+class Cayley(_Annealer): ...
 
 def swap_edges(cells: np.ndarray, moves: int, tries: int, random: int) -> int: ...
 def count_unit_hops(
     plan: Plan, bits: np.ndarray, sources: np.ndarray, wanted: np.ndarray, undirected: bool, counts: np.ndarray
 ) -> None: ...
+def count_each_unit_hops(
+    plan: Plan,
+    bits: np.ndarray,
+    sources: np.ndarray,
+    wanted: np.ndarray,
+    undirected: bool,
+    hops: np.ndarray,
+    pairs: np.ndarray,
+) -> None: ...
 def count_hops(offsets: np.ndarray, targets: np.ndarray, sources: np.ndarray, counts: np.ndarray) -> int: ...
+def write_hops(offsets: np.ndarray, targets: np.ndarray, sources: np.ndarray, lengths: np.ndarray) -> None: ...
+def breadth_first(
+    offsets: np.ndarray,
+    targets: np.ndarray,
+    sources: np.ndarray,
+    most: int,
+    order: np.ndarray,
+    hops: np.ndarray,
+    met: np.ndarray,
+) -> None: ...

@@ -1,14 +1,17 @@
-"""Ranking: the highest scores among arrays, without sorting or joining them.
+"""Ranking: the highest scores among arrays, without joining them.
 
-The value of the n-th highest score is found by bisection over the bits of a float: as many counting passes as the
-float has bits, each exact at any size. Where many prefixes of one ranking are wanted, each array is sorted once and the
-passes become binary searches.
+A single selection is one call of `prune_adapters.ops.keep_largest`. Where many prefixes of one ranking are wanted, each
+array is sorted once, and the value of the n-th highest score is found by bisection over the bits of a float: as many
+binary searches as the float has bits, each exact at any size.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from prune_adapters.ops import keep_largest, unpack_mask
 
 __all__ = ["Pool", "nth_highest"]
 
@@ -45,8 +48,8 @@ class Pool:
 
     def top(self, count: int) -> list[np.ndarray]:
         """Return which scores are the `count` highest: ndarrays of bool. Of equal ones the earlier are taken."""
-        if count == 0:
-            return [np.zeros(array.size, dtype=bool) for array in self.values]
+        if self.ordered is None or count == 0:
+            return self._largest(count)
         bound = nth_highest(self._at_least, count, self.values[0].dtype)
         kept = [array > bound for array in self.values]
         equal = count - sum(int(np.count_nonzero(k)) for k in kept)
@@ -57,10 +60,13 @@ class Pool:
                 equal -= first.size
         return kept
 
+    def _largest(self, count: int) -> list[np.ndarray]:
+        bits, _ = keep_largest([torch.from_numpy(array) for array in self.values], count)
+        return [unpack_mask(own, array.shape).numpy() for own, array in zip(bits, self.values, strict=True)]
+
     def _at_least(self, bound: np.floating) -> int:
-        if self.ordered is not None:
-            return sum(array.size - int(np.searchsorted(array, bound, side="left")) for array in self.ordered)
-        return sum(int(np.count_nonzero(array >= bound)) for array in self.values)
+        assert self.ordered is not None
+        return sum(array.size - int(np.searchsorted(array, bound, side="left")) for array in self.ordered)
 
 
 def nth_highest(at_least: Callable[[np.floating], int], count: int, dtype: np.dtype) -> np.floating:

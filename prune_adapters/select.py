@@ -144,8 +144,8 @@ def masks_from_scores(
 
     Notes
     -----
-    "direct" reads the scores about 32 times (64 for float64) and needs a byte an element. "effective" needs a sorted
-    copy of the scores and about ``log2(n)`` sweeps.
+    "direct" reads the scores about five times and needs a byte an element (`prune_adapters.ops.keep_largest`).
+    "effective" needs a sorted copy of the scores and about ``log2(n)`` sweeps.
 
     Examples
     --------

@@ -28,9 +28,9 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Skip what needs a GPU where there is none, unless the CPU stands in for it (test_cuda_on_host.py)."""
     needy = [item for item in items if item.get_closest_marker("cuda")]
-    if not needy:
+    if not needy or "CUDA_ON_HOST" in os.environ:
         return
     import torch
 

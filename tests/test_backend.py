@@ -20,7 +20,8 @@ def both(function, *args, **kwargs):
     for backend in ("networkx", "netgraph"):
         try:
             found = getattr(nx, function)(*args, backend=backend, **kwargs)
-            answers.append(found if isinstance(found, (dict, set, int, float)) else dict(found))
+            found = found if isinstance(found, (dict, set, int, float)) else dict(found)
+            answers.append((found, str(found) if isinstance(found, dict) else None))  # nodes come in the same order
         except Exception as error:
             answers.append((type(error), str(error)))
     assert answers[0] == answers[1], (function, answers)

@@ -13,6 +13,7 @@ from netgraph import native
 from prune_adapters.ops import library
 
 FOLDER = Path(__file__).parents[1] / "examples"
+NATIVE = {"bench_reach", "bench_search"}
 EXAMPLES = sorted(path for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
 
 
@@ -30,7 +31,7 @@ def run(path: Path, folder: Path, *options: str) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(path: Path, tmp_path: Path) -> None:
-    if (path.stem == "bench_reach" and native.kernels is None) or (path.stem == "bench_ops" and library is None):
+    if (path.stem in NATIVE and native.kernels is None) or (path.stem == "bench_ops" and library is None):
         pytest.skip("measures the compiled kernels, and they are missing")
     if not path.stem.startswith("bench_"):
         run(path, tmp_path)
@@ -40,6 +41,16 @@ def test_example_runs(path: Path, tmp_path: Path) -> None:
 
     assert written.keys() == {"machine", "rows"}
     assert all(row.keys() == COLUMNS for row in written["rows"])
+
+
+@pytest.mark.skipif(native.kernels is None, reason="measures the compiled kernels, and they are missing")
+def test_records_are_searched_for(tmp_path: Path) -> None:
+    run(FOLDER / "bench_search.py", tmp_path, "--records", "--seeds", "1", "--json", "rows.json")
+    (row,) = json.loads((tmp_path / "rows.json").read_text(encoding="utf-8"))["rows"]
+
+    assert row["peer"] == "best known, quoted"
+    assert row["ours"] > 1.92
+    assert row["peer_value"] == pytest.approx(1.927, abs=0.0005)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 
 import netgraph as ng
 from netgraph import native
-from netgraph.flow import betweenness, edge_betweenness, operators, path_counts, path_sums, weight_shares
-from netgraph.flow.kernels import KernelFactors
+from netgraph.compiled import plan_of
+from netgraph.flow import betweenness, edge_betweenness, operators, passes, path_counts, path_sums, weight_shares
 from random_graphs import random_graph
 
 
@@ -15,40 +15,56 @@ def weights_of(graph, seed, dtype=np.float64):
     return {name: rng.standard_normal(graph.parameters[name].shape).astype(dtype) for name in graph.edge_parameters}
 
 
-def ends(c, seed):
-    rng = np.random.default_rng(seed)
-    return rng.random(c.groups * c.columns), rng.random(c.rows)
+def assert_same_sums(own, reference):
+    for name in ("forward", "backward"):
+        mantissas = [getattr(sums, name) for sums in (own, reference)]
+        exponents = [getattr(sums, f"{name}_exponents") for sums in (own, reference)]
+        np.testing.assert_allclose(np.ldexp(mantissas[0], exponents[0] - exponents[1]), mantissas[1], rtol=1e-11)
+    assert own.total * 2.0 ** (own.total_exponent - reference.total_exponent) == pytest.approx(reference.total)
 
 
 @pytest.mark.parametrize("density", [0.03, 0.5, 1.0])
 @pytest.mark.parametrize("seed", range(12))
-def test_counts_of_a_connection_equal_the_reference(kernels, seed, density):
+def test_counts_equal_the_reference(kernels, seed, density):
     graph = random_graph(seed, density=density)
-    own = KernelFactors(graph, None, 1)
-    reference = operators.TableFactors(graph, lambda position: operators._edge_table(graph, position))
 
-    for position, c in enumerate(graph.weighted):
-        sources, targets = ends(c, seed)
-        np.testing.assert_allclose(own.along(position, sources), reference.along(position, sources), rtol=1e-12)
-        np.testing.assert_allclose(own.against(position, targets), reference.against(position, targets), rtol=1e-12)
+    assert_same_sums(path_counts(graph), passes.run(graph, operators.edge_factors(graph)))
+
+
+@pytest.mark.parametrize("taps", [1, 2, 3, 5, 8, 9, 25, 49, 64, 81])
+@pytest.mark.parametrize("density", [0.002, 0.05, 0.3])
+def test_counts_fold_taps_of_any_number(kernels, taps, density):
+    rng = np.random.default_rng(taps)
+    joined = ng.Connection("w", "x", "h", 30, 70, taps, index=ng.ElementIndex(0, (2100 * taps, 70 * taps, taps, 1)))
+    grouped = ng.Connection("v", "h", "y", 4, 15, taps, 2, index=ng.ElementIndex(0, (30 * taps, 15 * taps, taps, 1)))
+    words = np.zeros(joined.n_words + grouped.n_words, dtype=np.uint64)
+    graph = ng.NetGraph({"x": 70, "h": 30, "y": 4}, [joined, grouped], words, np.arange(70), np.arange(100, 104))
+    weights = {name: rng.random(graph.parameters[name].shape) < density for name in graph.edge_parameters}
+    graph = ng.with_weights(graph, weights)
+
+    assert_same_sums(path_counts(graph), passes.run(graph, operators.edge_factors(graph)))
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4", "f2", "i8"])
 @pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("density", [0.02, 0.3])
 @pytest.mark.parametrize("seed", range(6))
-def test_sums_and_shares_of_a_connection_equal_the_reference(kernels, seed, power, dtype):
-    graph = random_graph(seed, density=0.3)
+def test_sums_and_shares_equal_the_reference(kernels, seed, density, power, dtype, monkeypatch):
+    graph = random_graph(seed, density=density)
     weights = weights_of(graph, seed, dtype)
-    own, reference = KernelFactors(graph, weights, power), operators.TableWeights(graph, weights, power)
-    close = {"rtol": 1e-12 if dtype in ("f8", "i8") else 2e-6, "atol": 1e-300}
+    close = {"rtol": 1e-10 if dtype in ("f8", "i8") else 2e-6, "atol": 1e-40}
+    sums = path_sums(graph, weights, power=power)
+    found = weight_shares(graph, weights, sums, power=power)
+    again = weight_shares(graph, weights, sums, power=power, out={n: s + 1 for n, s in found.items()})
+    monkeypatch.setattr(native, "kernels", None)
+    expected = weight_shares(graph, weights, sums, power=power)
 
-    for position, c in enumerate(graph.weighted):
-        sources, targets = ends(c, seed)
-        np.testing.assert_allclose(own.along(position, sources), reference.along(position, sources), rtol=1e-12)
-        np.testing.assert_allclose(own.against(position, targets), reference.against(position, targets), rtol=1e-12)
-        found, expected = (factors.shares(position, sources, targets) for factors in (own, reference))
-        assert found.dtype == expected.dtype
-        np.testing.assert_allclose(found, expected, **close)
+    assert_same_sums(sums, path_sums(graph, weights, power=power))
+    assert found.keys() == expected.keys() == again.keys()
+    for name in found:
+        assert found[name].dtype == expected[name].dtype
+        np.testing.assert_allclose(found[name], expected[name], **close)
+        np.testing.assert_array_equal(again[name], found[name])
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -85,6 +101,22 @@ def test_betweenness_of_more_sources_than_lanes(kernels):
     np.testing.assert_allclose(found, expected, rtol=1e-11)
 
 
+def test_betweenness_of_paths_longer_than_a_byte_holds(kernels):
+    """Through 300 layers of three units, of which some are skipped by wiring."""
+    rng = np.random.default_rng(0)
+    layers = {f"x{i}": 3 for i in range(301)}
+    connections = [ng.Connection(f"w{i}", f"x{i}", f"x{i + 1}", 3, 3) for i in range(300)]
+    connections += [ng.Wiring(f"x{i}", f"x{i + 2}", 3) for i in range(0, 100, 10)]
+    bits = np.array([sum(1 << int(b) for b in np.flatnonzero(rng.random(9) < 0.6)) | 0b100010001 for _ in range(300)])
+    graph = ng.NetGraph(layers, connections, bits.astype(np.uint64), [0, 1, 2], [900, 901, 902])
+    edges, _ = betweenness._sorted_edges(graph)
+    sources, wanted, found, expected = np.arange(64), np.ones(903, dtype=bool), *np.zeros((2, edges.sources.size))
+    kernels.betweenness(edges.starts, edges.sources, edges.hops, sources, wanted, found)
+    betweenness.accumulate(edges, sources, wanted, expected)
+
+    np.testing.assert_allclose(found, expected, rtol=1e-11)
+
+
 def test_weights_that_are_not_finite(kernels):
     graph = ng.from_biadjacency([np.ones((3, 70)), np.ones((2, 3))])
     weights = weights_of(graph, 0)
@@ -95,17 +127,29 @@ def test_weights_that_are_not_finite(kernels):
 
 
 def test_arrays_that_do_not_fit(kernels):
-    bits, two, three = np.array([7], dtype=np.uint64), np.ones(2), np.ones(3)
-    shape, empty = (1, 3, 1, 1), np.zeros(0, dtype=np.float32)
+    graph = ng.from_biadjacency([np.ones((1, 3))])
+    plan, one, units = plan_of(graph).kernel_plan, np.ones(3), np.zeros(4)
+    flags, exponents = (graph.gate, graph.shift), np.zeros(4, dtype=np.int64)
+    sums = (units, exponents, units, exponents)
     starts, edges, hops = np.array([0, 0, 1]), np.array([1], dtype=np.int32), np.array([1], dtype=np.int32)
 
-    with pytest.raises(ValueError, match="sources: expected one value for each source unit"):
-        kernels.sum_along(bits, shape, empty, 1, two, np.ones(1))
-    with pytest.raises(ValueError, match="bits: expected the words of the connection"):
-        kernels.sum_against(np.zeros(2, dtype=np.uint64), shape, empty, 1, np.ones(1), three)
+    with pytest.raises(ValueError, match="bits: expected those of the graph"):
+        kernels.path_sums(plan, np.zeros(2, dtype=np.uint64), [], 1, *flags, *sums)
     with pytest.raises(ValueError, match="power: expected 1 or 2"):
-        kernels.sum_along(bits, shape, empty, 3, three, np.ones(1))
+        kernels.path_sums(plan, graph.bits, [], 3, *flags, *sums)
+    with pytest.raises(ValueError, match="values: expected one array for each connection"):
+        kernels.path_sums(plan, graph.bits, [one, one], 1, *flags, *sums)
+    with pytest.raises(ValueError, match="values: expected one for each element"):
+        kernels.path_sums(plan, graph.bits, [np.ones(2)], 1, *flags, *sums)
+    with pytest.raises(ValueError, match="sums: expected one for each unit"):
+        kernels.path_sums(plan, graph.bits, [one], 1, *flags, one, *sums[1:])
+    with pytest.raises(ValueError, match="gate: expected one for each unit"):
+        kernels.path_sums(plan, graph.bits, [one], 1, graph.gate[:3], graph.shift, *sums)
     with pytest.raises(ValueError, match="out: expected the dtype of values"):
-        kernels.weight_shares(bits, shape, three, 1, three, np.ones(1), np.ones(3, dtype=np.float32))
+        kernels.path_shares(plan, graph.bits, [one], 1, graph.gate, *sums, 1.0, 0, True, [np.ones(3, dtype=np.float32)])
+    with pytest.raises(ValueError, match="out: expected one for each element"):
+        kernels.path_shares(plan, graph.bits, [one], 1, graph.gate, *sums, 1.0, 0, True, [np.ones(2)])
     with pytest.raises(ValueError, match="edges: expected sources before targets"):
         kernels.betweenness(starts, edges, hops, np.array([0]), np.ones(2, dtype=bool), np.zeros(1))
+    with pytest.raises(ValueError, match="hops: expected 0 or 1"):
+        kernels.betweenness(starts, 0 * edges, 2 * hops, np.array([0]), np.ones(2, dtype=bool), np.zeros(1))

@@ -276,3 +276,16 @@ def test_a_regular_layer_has_the_masks_of_its_graph() -> None:
 def test_errors_say_what_is_wrong(call, error, message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("share", [1, 2, 4])
+def test_outputs_that_share_neighbours_are_one_block(share: int) -> None:
+    graph = ng.generators.circulant(4, degree=2)
+    linear = pa.RegularLinear(128, 64, graph, share_neighbours=share)
+    conv = pa.RegularConv2d(128, 64, 3, graph, share_neighbours=share)
+
+    assert linear.plan.block == conv.plan.block == (16, 32 // share)
+    assert linear.values.shape == (8, 16, 32 // share)
+    assert conv.values.shape == (8, 16, 32 // share, 3, 3)
+    masked = torch.nn.Linear(128, 64)
+    assert pa.RegularLinear.from_dense(masked, linear.mask).plan == linear.plan

@@ -1,6 +1,7 @@
 """The library of compiled operators: found or missed as the environment says, and bound to any torch."""
 
 import ctypes
+import itertools
 import os
 import shutil
 import subprocess
@@ -13,8 +14,9 @@ import torch
 import netgraph
 from netgraph.native import load_compiled
 from prune_adapters import ops
-from prune_adapters.ops.compiled import PATH, open_library
+from prune_adapters.ops.compiled import CUDA_PATH, PATH, open_library
 
+needs_cuda_library = pytest.mark.skipif(not CUDA_PATH.exists(), reason="the kernels for CUDA are not built")
 needs_library = pytest.mark.skipif(ops.library is None, reason="the compiled operators are missing")
 
 
@@ -114,3 +116,33 @@ def test_the_file_asks_for_neither_torch_nor_python() -> None:
 
     assert "dlsym" in symbols
     assert not [line for line in symbols.splitlines() if "torch" in line or " Py" in line or " _Py" in line]
+
+
+def test_what_serves_the_operators_can_be_seen() -> None:
+    found = ops.kernels()
+
+    assert found["cpu"] == (ops.library.prune_adapters_isa().decode() if ops.library else "reference")
+    assert found["cuda"] == ("compiled" if ops.cuda_library else "reference")
+    assert torch.version.cuda is not None or ops.cuda_library is None
+
+
+@needs_cuda_library
+def test_the_kernels_for_cuda_load_without_a_driver_and_miss_what_a_torch_for_the_cpu_has_not() -> None:
+    library = ctypes.CDLL(str(CUDA_PATH))
+    library.prune_adapters_register.restype = ctypes.c_char_p
+    library.prune_adapters_torch_functions.restype = ctypes.POINTER(ctypes.c_char_p)
+    names = itertools.takewhile(lambda name: name is not None, library.prune_adapters_torch_functions())
+    torch_path = next((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"))
+    torch_library = ctypes.CDLL(str(torch_path))
+
+    assert [name for name in names if not hasattr(torch_library, name.decode())] == []
+    assert library.prune_adapters_register(os.fsencode(torch_path), b"libtorch_gone.so") == b"libtorch_gone.so"
+
+
+@needs_cuda_library
+@pytest.mark.skipif(shutil.which("nm") is None or sys.platform != "linux", reason="needs nm")
+def test_the_kernels_for_cuda_ask_for_no_library_of_cuda() -> None:
+    command = ["nm", "-D", "--undefined-only", CUDA_PATH]
+    symbols = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert not [line for line in symbols if any(word in line for word in ("torch", " cuda", " cu", " Py", " _Py"))]

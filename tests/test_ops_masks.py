@@ -164,6 +164,64 @@ def test_compiles_in_one_graph(dynamic: bool) -> None:
         torch.testing.assert_close(same, mask)
 
 
+class Masked(torch.nn.Module):
+    def forward(self, weight: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        bits = ops.pack_mask(mask)
+        ops.apply_masks_([weight], [bits])
+        return weight + 1, ops.unpack_mask(bits, weight.shape)
+
+
+def test_compiles_once_for_all_sizes() -> None:
+    graphs = []
+
+    def count(graph: torch.fx.GraphModule, _: object) -> object:
+        graphs.append(graph)
+        return graph
+
+    torch._dynamo.reset()
+    compiled = torch.compile(Masked(), backend=count, fullgraph=True, dynamic=True)
+    for rows in (4, 8, 11):
+        compiled(torch.randn(rows, 5, 7), random_mask(rows, 5, 7))
+    assert len(graphs) == 1
+
+
+def test_exports() -> None:
+    dims = {0: torch.export.Dim("rows"), 1: torch.export.Dim("columns")}
+    program = torch.export.export(
+        Masked(), (torch.randn(4, 5, 7), random_mask(4, 5, 7)), dynamic_shapes=(dims, dims)
+    ).module()
+    weight, mask = torch.randn(9, 6, 7), random_mask(9, 6, 7)
+    expected = torch.where(mask, weight, 0)
+    plus_one, same = program(weight, mask)
+
+    torch.testing.assert_close(weight, expected)
+    torch.testing.assert_close(plus_one, expected + 1)
+    torch.testing.assert_close(same, mask)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (4, 2), (1,)])
+def test_vmap_packs_each_mask_into_bytes_of_its_own(size: tuple[int, ...]) -> None:
+    masks = random_mask(3, *size)
+    bits = torch.vmap(ops.pack_mask)(masks)
+
+    torch.testing.assert_close(bits, torch.stack([ops.pack_mask(mask) for mask in masks]))
+    torch.testing.assert_close(torch.vmap(ops.pack_mask, in_dims=-1)(masks.movedim(0, -1)), bits)
+    torch.testing.assert_close(torch.vmap(lambda own: ops.unpack_mask(own, size))(bits), masks)
+
+
+def test_vmap_applies_one_mask_to_all_or_to_each_its_own() -> None:
+    weights, masks = torch.randn(3, 5, 7), random_mask(3, 5, 7)
+    bits = torch.vmap(ops.pack_mask)(masks)
+    each, all_ = weights.clone(), weights.clone()
+    torch.vmap(lambda weight, own: ops.apply_masks_([weight], [own]) or weight)(each, bits)
+    torch.vmap(lambda weight: ops.apply_masks_([weight], [bits[0]]) or weight)(all_)
+
+    torch.testing.assert_close(each, torch.where(masks, weights, 0))
+    torch.testing.assert_close(all_, torch.where(masks[0], weights, 0))
+    with pytest.raises(RuntimeError, match="many masks for one tensor; vmap over the tensor, too"):
+        torch.vmap(lambda own: ops.apply_masks_([weights[0]], [own]))(bits)
+
+
 def test_meta_tensors_have_shapes() -> None:
     mask = torch.ones(5, 7, dtype=torch.bool, device="meta")
     bits = ops.pack_mask(mask)

@@ -243,6 +243,19 @@ def test_values_that_do_not_fit():
         path_sums(DIAMOND, weights | {"weight2": np.array([[1.0, np.inf]])})
 
 
+def test_arrays_for_shares_that_do_not_fit():
+    weights = weights_of(DIAMOND)
+    sums = path_sums(DIAMOND, weights)
+    shares = weight_shares(DIAMOND, weights, sums)
+
+    with pytest.raises(
+        ValueError, match=r"out: expected an array without gaps for 'weight1', float64 of shape \(2, 2\)"
+    ):
+        weight_shares(DIAMOND, weights, sums, out=shares | {"weight1": shares["weight1"].T})
+    with pytest.raises(ValueError, match="out: expected an array without gaps for 'weight2', float32"):
+        weight_shares(DIAMOND, weights | {"weight2": np.ones((1, 2), dtype=np.float32)}, sums, out=shares)
+
+
 def test_removed_weights_may_have_any_value():
     weights = {"weight1": np.array([[1.0, 1.0], [np.nan, 1.0]]), "weight2": np.ones((1, 2))}
 

@@ -177,6 +177,15 @@ def test_sources_are_checked():
         native.kernels.count_hops(graph.offsets, graph.targets, np.array([10]), counts)
     with pytest.raises(ValueError, match="offsets: do not fit targets"):
         native.kernels.count_hops(graph.offsets, graph.targets[1:], np.array([1]), counts)
+    with pytest.raises(ValueError, match="counts: expected one for each node"):
+        native.kernels.count_hops(graph.offsets, graph.targets, np.array([1]), counts[:3])
+    with pytest.raises(ValueError, match="lengths: expected a row for each node, a column for each source"):
+        native.kernels.write_hops(graph.offsets, graph.targets, np.array([1]), np.empty((10, 2), dtype=np.int32))
+    for targets in (graph.targets + 1, graph.targets - 1):
+        with pytest.raises(ValueError, match="targets: one is no node"):
+            native.kernels.count_hops(graph.offsets, targets, np.array([1]), counts)
+    with pytest.raises(ValueError, match="offsets: do not fit targets"):
+        native.kernels.count_hops(graph.offsets * [1, 9, *9 * [1]], graph.targets, np.array([1]), counts)
 
 
 def test_numpy_counts_hops_from_some_sources():

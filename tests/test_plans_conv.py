@@ -68,6 +68,16 @@ def test_the_convolution_is_that_of_the_dense_weight(family: str) -> None:
     torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_convolution_of_blocks_is_that_of_the_dense_weight() -> None:
+    mask = random_mask("pair", 3, 2, 3, 2).repeat_interleave(4, 0).repeat_interleave(5, 1)
+    plan = pa.BlockPlan.from_mask(mask, block=(4, 5))
+    weight, x, bias = torch.randn(mask.shape), torch.randn(4, 10, 8, 9), torch.randn(12)
+    y = plan.conv2d(x, plan.from_dense(weight), bias, stride=2, padding=(1, 2), dilation=(2, 1))
+    expected = torch.nn.functional.conv2d(x, weight * mask, bias, 2, (1, 2), (2, 1))
+
+    torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-4)
+
+
 @each_family
 def test_gradients_flow_from_dense_and_to_dense(family: str) -> None:
     plan = plan_of(family)

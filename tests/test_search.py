@@ -3,6 +3,7 @@
 import pickle
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.testing import assert_array_equal
 
 import netgraph as ng
 from netgraph import native
-from netgraph.search import algebraic, plan, reference, schedule, score, tables
+from netgraph.search import algebraic, cayley_starts, plan, reference, schedule, score, tables
 
+ROOT = Path(__file__).parents[1]
 needs_kernels = pytest.mark.skipif(native.kernels is None, reason="the compiled kernels are missing")
 
 
@@ -89,6 +91,52 @@ def test_kernels_walk_as_python_does_with_a_symmetry(kernels, n, d, group):
     assert_same_walk(*pair, arcs, hot=500.0)
 
 
+@pytest.mark.parametrize(
+    ("n", "d"), [(24, 3), (64, 8), (65, 4), (130, 5), (253, 8), (256, 6), (506, 4), (1024, 11), (1020, 3)]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_kernels_walk_as_python_does_over_cayley_graphs(kernels, n, d, seed):
+    stages = (plan.Stage("Cayley", "random"),)
+    start = schedule.ChainState(seed, regular(n, d), (0, 0, 0))
+    cells = schedule._start(stages[0], start, np.random.default_rng(seed))
+    pair = (module.Cayley(cells, 0, 5) for module in (kernels, reference))
+
+    assert_same_walk(*pair, cells, hot=20.0)
+
+
+@pytest.mark.parametrize("sizes", [(7, 3), (64, 16), (128, 2), (130, 1), (1, 90), (46, 11)])
+def test_cayley_graphs_look_the_same_from_every_node(kernels, sizes):
+    s, t = sizes
+    power = max((r for r in range(1, max(2, s)) if pow(r, t, s) == 1 % s), default=1)
+    drawn = cayley_starts._draw(sizes, power, 4, np.random.default_rng(0))
+    cells = np.array([[s, t, power, *(a * t + b for a, b in drawn)]], dtype=np.uint32)
+    annealer = kernels.Cayley(cells, 0, 3)
+    annealer.run(300, 5.0, 0)
+    annealer.cells(cells)
+    graph = cayley_starts.graph_of_generators(cells)
+
+    assert graph.degrees.tolist() == s * t * [4]
+    if annealer.energy < 2**62:
+        assert_array_equal(ng.shortest_path_lengths(graph).sum(axis=1), annealer.energy)
+
+
+@pytest.mark.parametrize(("n", "d"), [(128, 3), (253, 8), (512, 8), (66, 5), (20, 4)])
+def test_random_generators_are_those_of_a_group_of_that_order_or_a_little_less(n, d):
+    orders = set()
+    for seed in range(30):
+        cells = cayley_starts.random_generators(n, d, np.random.default_rng(seed))
+        graph = cayley_starts.graph_of_generators(cells)
+        orders.add(graph.n_nodes)
+        larger = cayley_starts.grown(graph, n, np.random.default_rng(seed))
+
+        assert cells.shape == (1, 3 + d)
+        assert graph.degrees.tolist() == graph.n_nodes * [d]
+        assert larger.degrees.tolist() == n * [d]
+
+    assert n in orders
+    assert min(orders) >= n - n // 32
+
+
 def test_kernels_swap_as_python_does(kernels):
     cells = tables.table_of(irregular(50))
     ours, theirs = cells.copy(), cells.copy()
@@ -133,6 +181,10 @@ def test_a_graph_with_a_symmetry_keeps_it(kernels):
     assert annealer.energy * 32 == round(ng.average_shortest_path_length(graph) * 192 * 191)
 
 
+def cayley(module, *cells):
+    return module.Cayley(np.array([cells], dtype=np.uint32), 0, 1)
+
+
 @needs_kernels
 @pytest.mark.parametrize(
     ("call", "message"),
@@ -142,6 +194,14 @@ def test_a_graph_with_a_symmetry_keeps_it(kernels):
         (lambda k: k.Lifts(np.zeros((2, 2), np.uint32), 12, 1), "group: expected 4, 8, 16, 32 or 64"),
         (lambda k: k.Lifts(np.full((2, 2), 2 << 8, np.uint32), 16, 1), "an arc leads to no node"),
         (lambda k: k.Lifts(np.full((2, 2), 1 << 8 | 3, np.uint32), 16, 1), "arcs: one has no reverse"),
+        (lambda k: cayley(k, 0, 3, 1, 1, 2), "expected 1 to 65536 nodes"),
+        (lambda k: cayley(k, 70000, 1, 1, 1, 69999), "expected 1 to 65536 nodes"),
+        (lambda k: k.Cayley(np.ones((1, 2), np.uint32), 0, 1), "expected 1 to 65536 nodes"),
+        (lambda k: cayley(k, 7, 3, 3, 3, 1), r"expected r\^t = 1 modulo s"),
+        (lambda k: cayley(k, 7, 1, 1, 1, 5), "expected generators, each with its inverse"),
+        (lambda k: cayley(k, 7, 1, 1, 1), "expected generators, each with its inverse"),
+        (lambda k: cayley(k, 7, 1, 1, 0, 0), "expected generators, each with its inverse"),
+        (lambda k: cayley(k, 7, 1, 1, 8, 6), "expected generators, each with its inverse"),
         (
             lambda k: k.Swaps(np.zeros((3, 2), np.uint16), 0, 1).cells(np.zeros((2, 2), np.uint16)),
             "out: expected the shape",
@@ -178,7 +238,11 @@ def test_affine_polarity_graphs_of_fewer_classes(n, d, length):
         (64, 4, "auto", ["Lifts", "Swaps"]),
         (64, 8, "auto", ["Lifts", "TwoHops", "TwoHops"]),
         (256, 16, "auto", ["TwoHops", "TwoHops"]),
-        (512, 5, "auto", ["Lifts"]),
+        (512, 5, "auto", ["Cayley", "Lifts", "Swaps"]),
+        (256, 8, "auto", ["Cayley", "Lifts", "Swaps"]),
+        (130, 3, "auto", ["Cayley", "Swaps"]),
+        (130, 8, "auto", ["TwoHops", "Swaps"]),
+        (130, 3, "cayley", ["Cayley", "Swaps"]),
         (30, 3, "auto", ["Swaps"]),
         (70, 8, "auto", ["TwoHops", "Swaps"]),
         (64, 40, "auto", ["TwoHops", "Swaps", "TwoHops"]),
@@ -199,6 +263,7 @@ SEARCHES = [
     (regular(64, 6), "pairs"),
     (regular(96, 4), "symmetric"),
     (regular(64, 8), "algebraic"),
+    (regular(66, 5), "cayley"),
     (irregular(40), "swaps"),
     (irregular(40), "auto"),
 ]
@@ -227,7 +292,7 @@ def test_the_same_seed_gives_the_same_result(graph, method):
 
 
 @needs_kernels
-@pytest.mark.parametrize(("graph", "method"), SEARCHES[:3])
+@pytest.mark.parametrize(("graph", "method"), SEARCHES[:5])
 def test_without_kernels_the_result_is_the_same(graph, method, monkeypatch):
     compiled = ng.shorten(graph, steps=300, method=method, seed=4)
     monkeypatch.setattr(native, "kernels", None)
@@ -244,12 +309,24 @@ def test_chains_give_the_same_result_in_any_number_of_threads():
     assert results[0].path_length <= ng.shorten(graph, steps=500, seed=3).path_length
 
 
-def test_chains_give_the_same_result_through_joblib():
-    pytest.importorskip("joblib")
+@pytest.mark.parametrize("backend", ["threading", "sequential", "loky", "dask"])
+def test_chains_give_the_same_result_through_joblib(backend, monkeypatch):
+    joblib = pytest.importorskip("joblib")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the processes of loky
     graph = regular(40, 4)
-    threads = ng.shorten(graph, steps=300, chains=2, seed=3)
+    threads = ng.shorten(graph, steps=300, chains=3, threads=2, seed=3)
+    if backend == "dask":
+        distributed = pytest.importorskip("distributed")
+        with distributed.Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None):
+            found = ng.shorten(graph, steps=300, chains=3, threads=2, seed=3, backend=backend)
+    else:
+        found = ng.shorten(graph, steps=300, chains=3, threads=2, seed=3, backend=backend)
+    if backend == "loky":
+        joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
 
-    assert ng.shorten(graph, steps=300, chains=2, seed=3, backend="threading").graph == threads.graph
+    assert found.graph == threads.graph
+    assert (found.steps, found.accepted, found.finished) == (900, threads.accepted, True)
+    assert_array_equal(found.trace, threads.trace)
 
 
 def interrupt_at(block):
@@ -325,7 +402,8 @@ def test_the_petersen_graph_is_found():
 
 @needs_kernels
 @pytest.mark.parametrize(
-    ("n", "d", "steps", "length"), [(64, 6, 400_000, 2.3334), (64, 12, 200_000, 1.8096), (256, 4, 100_000, 4.16)]
+    ("n", "d", "steps", "length"),
+    [(64, 6, 400_000, 2.3334), (64, 12, 200_000, 1.8096), (256, 4, 100_000, 4.16), (253, 8, 100_000, 2.74)],
 )
 def test_short_graphs_are_found(n, d, steps, length):
     found = ng.shorten(regular(n, d), steps=steps, seed=1)
@@ -380,6 +458,13 @@ def test_graphs_without_a_swap_stay_as_they_are(G):
         (regular(20, 3), {"steps": 5, "symmetry": 16}, ValueError, "symmetry 16: expected .* got NodeGraph: 20 nodes"),
         (regular(20, 3), {"steps": 5, "method": "symmetric"}, ValueError, "symmetry None: expected a regular graph"),
         (regular(20, 3), {"steps": 5, "method": "algebraic"}, ValueError, r"expected a regular graph of q\^2 nodes"),
+        (
+            regular(20, 6),
+            {"steps": 5, "method": "cayley"},
+            ValueError,
+            "method 'cayley': expected a regular graph .* 4 or",
+        ),
+        (irregular(64), {"steps": 5, "method": "cayley"}, ValueError, "method 'cayley': expected a regular graph of"),
         (irregular(64), {"steps": 5, "symmetry": 16}, ValueError, "symmetry 16: expected a regular graph"),
         (
             ng.NodeGraph.from_edges(4, [(0, 1), (2, 3)]),

@@ -8,7 +8,8 @@ from collections.abc import Hashable, Iterator
 import numpy as np
 
 from netgraph.backend.graph import BackendGraph
-from netgraph.backend.hops import TOGETHER, hop_counts, hops, hops_from
+from netgraph.backend.hops import hop_counts, searches
+from netgraph.paths.measures import total_hops
 
 __all__ = [
     "all_pairs_shortest_path_length",
@@ -57,7 +58,7 @@ def average_shortest_path_length(G: BackendGraph, weight: None = None, method: s
     counts = hop_counts(G)
     if counts.sum() < n_nodes**2:
         raise nx.NetworkXError(f"Graph is not {'strongly ' if G.directed else ''}connected.")
-    return int(counts @ np.arange(counts.size)) / (n_nodes * (n_nodes - 1))
+    return total_hops(counts) / (n_nodes * (n_nodes - 1))
 
 
 def diameter(G: BackendGraph, e: None = None, usebounds: bool = False, weight: None = None) -> int:
@@ -114,7 +115,7 @@ def all_pairs_shortest_path_length(
     Yields
     ------
     tuple of node and dict
-        Nearer nodes come first.
+        Nodes in the order of networkx: nearer ones come first.
 
     Examples
     --------
@@ -123,10 +124,8 @@ def all_pairs_shortest_path_length(
     >>> dict(all_pairs_shortest_path_length(convert_from_nx(nx.path_graph(3))))
     {0: {0: 0, 1: 1, 2: 2}, 1: {1: 0, 0: 1, 2: 1}, 2: {2: 0, 1: 1, 0: 2}}
     """
-    for start in range(0, len(G), TOGETHER):
-        sources = np.arange(start, min(start + TOGETHER, len(G)))
-        for source, lengths in zip(sources.tolist(), hops(G, sources, cutoff), strict=True):
-            yield G.nodes[source], _by_node(G, lengths)
+    for source, met in zip(G.nodes, searches(G, np.arange(len(G)), cutoff), strict=True):
+        yield source, _by_node(G, *met)
 
 
 def single_source_shortest_path_length(
@@ -144,7 +143,7 @@ def single_source_shortest_path_length(
     Returns
     -------
     dict
-        Nearer nodes come first.
+        Nodes in the order of networkx: nearer ones come first.
 
     Raises
     ------
@@ -162,7 +161,7 @@ def single_source_shortest_path_length(
 
     if source not in G:
         raise nx.NodeNotFound(f"Source {source} is not in G")
-    return _by_node(G, hops_from(G, G.number[source], cutoff))
+    return _by_node(G, *_search_from(G, source, cutoff))
 
 
 def descendants(G: BackendGraph, source: Hashable) -> set[Hashable]:
@@ -193,8 +192,8 @@ def descendants(G: BackendGraph, source: Hashable) -> set[Hashable]:
 
     if source not in G:
         raise nx.NetworkXError(f"The node {source} is not in the {'digraph' if G.directed else 'graph'}.")
-    lengths = hops_from(G, G.number[source], None)
-    return {G.nodes[place] for place in np.flatnonzero(lengths > 0).tolist()}
+    order, _ = _search_from(G, source)
+    return set(G.names[order[1:]].tolist())
 
 
 def ancestors(G: BackendGraph, source: Hashable) -> set[Hashable]:
@@ -224,7 +223,9 @@ def ancestors(G: BackendGraph, source: Hashable) -> set[Hashable]:
     return descendants(G.reverse, source)
 
 
-def _by_node(G: BackendGraph, lengths: np.ndarray) -> dict[Hashable, int]:
-    order = np.argsort(lengths, kind="stable")
-    order = order[lengths[order] >= 0]
-    return dict(zip([G.nodes[place] for place in order.tolist()], lengths[order].tolist(), strict=True))
+def _search_from(G: BackendGraph, source: Hashable, cutoff: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    return next(searches(G, np.array([G.number[source]]), cutoff))
+
+
+def _by_node(G: BackendGraph, order: np.ndarray, hops: np.ndarray) -> dict[Hashable, int]:
+    return dict(zip(G.names[order].tolist(), hops.tolist(), strict=True))

@@ -53,6 +53,11 @@ class BackendGraph:
         return {node: place for place, node in enumerate(self.nodes)}
 
     @cached_property
+    def names(self) -> np.ndarray:
+        """The nodes as an array of objects, from which many are taken at once."""
+        return np.fromiter(self.nodes, dtype=object, count=len(self.nodes))
+
+    @cached_property
     def reverse(self) -> "BackendGraph":
         """The graph with its edges turned round; itself if it is undirected."""
         if not self.directed:

@@ -1,5 +1,6 @@
-"""Numbers of hops in a graph with or without directions: from one node, or from many at once, one bit a source."""
+"""Numbers of hops in a graph with or without directions: how many pairs for each, or node by node as a search goes."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,10 +8,13 @@ import numpy as np
 from netgraph import native
 from netgraph.backend.graph import BackendGraph
 
-__all__ = ["TOGETHER", "hop_counts", "hops", "hops_from"]
+__all__ = ["hop_counts", "searches"]
 
 TOGETHER = 512
 """Sources that are followed together."""
+
+PLACES = 1 << 20
+"""Places for nodes that searches write into together."""
 
 
 def hop_counts(G: BackendGraph) -> np.ndarray:
@@ -26,31 +30,38 @@ def hop_counts(G: BackendGraph) -> np.ndarray:
     return np.trim_zeros(counts, "b")
 
 
-def hops(G: BackendGraph, sources: np.ndarray, cutoff: float | None) -> np.ndarray:
-    """Return the hops from each source to each node, -1 without a path or beyond the cutoff: (n_sources, n_nodes)."""
-    lengths = np.full((len(G), sources.size), -1, dtype=np.int32)
-    for step, rows in enumerate(_reached(G, sources)):
-        if cutoff is not None and step > max(cutoff, 0):
-            break
-        little = rows.astype("<u8", copy=False).view(np.uint8)
-        met = np.unpackbits(little, axis=1, count=sources.size, bitorder="little").astype(bool)
-        lengths[met & (lengths < 0)] = step
-    return lengths.T
+def searches(
+    G: BackendGraph, sources: np.ndarray, cutoff: float | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield for each source the nodes that a breadth-first search meets, in the order of networkx, and their hops."""
+    most = len(G) if cutoff is None or cutoff >= len(G) else math.ceil(cutoff) if cutoff > 0 else 0
+    if native.kernels is None:
+        yield from (_search(G, source, most) for source in sources.tolist())
+        return
+    together = max(1, PLACES // max(1, len(G)))
+    for start in range(0, len(sources), together):
+        now = sources[start : start + together]
+        order, hops = (np.empty((len(now), len(G)), dtype=np.int32) for _ in range(2))
+        met = np.empty(len(now), dtype=np.int64)
+        native.kernels.breadth_first(G.offsets, G.targets, now, most, order, hops, met)
+        yield from ((order[i, :count], hops[i, :count]) for i, count in enumerate(met.tolist()))
 
 
-def hops_from(G: BackendGraph, source: int, cutoff: float | None) -> np.ndarray:
-    """Return the hops from one node to each node, -1 without a path or beyond the cutoff: shape (n_nodes,)."""
-    lengths = np.full(len(G), -1, dtype=np.int32)
-    lengths[source] = step = 0
-    frontier = np.array([source])
-    while frontier.size and (cutoff is None or step < cutoff):
-        step += 1
-        counts = G.offsets[frontier + 1] - G.offsets[frontier]
+def _search(G: BackendGraph, source: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nodes and hops of one search in numpy: fallback and oracle of `breadth_first`."""
+    met = np.zeros(len(G), dtype=bool)
+    met[source] = True
+    layers = [np.array([source])]
+    while layers[-1].size and len(layers) <= most:
+        front = layers[-1]
+        counts = G.offsets[front + 1] - G.offsets[front]
         place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        found = np.unique(G.targets[np.repeat(G.offsets[frontier], counts) + place])
-        frontier = found[lengths[found] < 0]
-        lengths[frontier] = step
-    return lengths
+        found = G.targets[np.repeat(G.offsets[front], counts) + place]
+        fresh = found[~met[found]]
+        first = np.unique(fresh, return_index=True)[1]
+        layers.append(fresh[np.sort(first)])
+        met[layers[-1]] = True
+    return np.concatenate(layers), np.repeat(np.arange(len(layers)), [layer.size for layer in layers])
 
 
 def _reached(G: BackendGraph, sources: np.ndarray) -> Iterator[np.ndarray]:

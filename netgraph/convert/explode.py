@@ -27,12 +27,16 @@ def connection_edges(graph: NetGraph, position: int) -> tuple[np.ndarray, np.nda
         Kept elements (taps) of each edge, at least 1.
     """
     c = graph.weighted[position]
-    kept = graph.kept(position).reshape(-1, c.taps)
-    edges = np.flatnonzero(kept if c.taps == 1 else kept.any(axis=1))  # far faster than nonzero in two dimensions
+    edges = np.flatnonzero(graph.kept(position))  # far faster than nonzero in three dimensions
+    kept = np.ones(edges.size, dtype=np.int64)
+    if c.taps > 1:
+        edges //= c.taps
+        firsts = np.flatnonzero(np.diff(edges, prepend=-1))
+        edges, kept = edges[firsts], np.diff(firsts, append=edges.size)
     row, column = np.divmod(edges, max(c.columns, 1))
     group = row // max(c.rows // c.groups, 1)
     sources = graph.slices[c.source].start + c.source_start + group * c.columns + column
-    return sources, graph.slices[c.target].start + c.target_start + row, kept[edges].sum(axis=1)
+    return sources, graph.slices[c.target].start + c.target_start + row, kept
 
 
 def exploded(graph: NetGraph) -> Iterator[tuple[Connection | Wiring, np.ndarray, np.ndarray, np.ndarray]]:

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from netgraph import native
 from netgraph.connection import Connection
 from netgraph.convert.explode import exploded
+from netgraph.flow import kernels
 from netgraph.flow.operators import edge_factors, weight_factors
 from netgraph.flow.passes import PathSums, check_acyclic, run
 from netgraph.graph import NetGraph
@@ -14,6 +16,9 @@ from netgraph.walks import passing_targets
 from netgraph.weights import checked_weights
 
 __all__ = ["edge_shares", "exact_path_counts", "log2_paths", "path_counts", "path_sums", "weight_shares"]
+
+ALIGNMENT = 64
+"""Bytes."""
 
 
 def path_counts(graph: NetGraph) -> PathSums:
@@ -46,7 +51,7 @@ def path_counts(graph: NetGraph) -> PathSums:
     >>> counts.shares.round(3).tolist()
     [0.333, 0.667, 0.667, 0.333, 1.0]
     """
-    return run(graph, edge_factors(graph))
+    return _sums(graph, None, 1)
 
 
 def log2_paths(graph: NetGraph) -> float:
@@ -118,7 +123,7 @@ def path_sums(graph: NetGraph, weights: Mapping[str, np.ndarray], *, power: floa
     >>> float(2 ** path_sums(graph, weights).log2_total)
     6.0
     """
-    return run(graph, weight_factors(graph, _all_weights(graph, weights, power), power))
+    return _sums(graph, _all_weights(graph, weights, power), power)
 
 
 def edge_shares(graph: NetGraph, counts: PathSums) -> np.ndarray:
@@ -147,7 +152,12 @@ def edge_shares(graph: NetGraph, counts: PathSums) -> np.ndarray:
 
 
 def weight_shares(
-    graph: NetGraph, weights: Mapping[str, np.ndarray], sums: PathSums, *, power: float = 1
+    graph: NetGraph,
+    weights: Mapping[str, np.ndarray],
+    sums: PathSums,
+    *,
+    power: float = 1,
+    out: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the share of each weight in the path norm: with power 1 the SynFlow score divided by R.
 
@@ -157,12 +167,21 @@ def weight_shares(
         As for `path_sums`, which raises the same errors.
     sums : PathSums
         ``path_sums(graph, weights, power=power)``.
+    out : dict of str to ndarray, optional
+        What an earlier call with weights of the same dtypes has returned, to be overwritten and returned. Getting new
+        memory from the system takes longer than all else.
 
     Returns
     -------
     dict of str to ndarray
         One array for each edge parameter, in its shape; fractions in [0, 1], added up over the uses of a parameter.
-        float32 for weights of at most 32 bits, which makes 0 of shares below 1e-45, else float64.
+        float32 for weights of at most 32 bits, which makes 0 of shares below 1e-45, else float64. New arrays share one
+        block of memory.
+
+    Raises
+    ------
+    ValueError
+        An array of `out` has another shape or dtype than it would be given, or gaps.
 
     Examples
     --------
@@ -172,14 +191,20 @@ def weight_shares(
     >>> weight_shares(graph, weights, path_sums(graph, weights))
     {'weight1': array([[0.25, 0.75]]), 'weight2': array([[1.]])}
     """
-    factors = weight_factors(graph, _all_weights(graph, weights, power), power)
-    shares: dict[str, np.ndarray] = {}
+    checked = _all_weights(graph, weights, power)
+    found = _zeros(graph, checked) if out is None else _fitting(graph, checked, out)
+    if native.kernels is not None and power in (1, 2):
+        kernels.write_shares(graph, checked, int(power), sums, found, fresh=out is None)
+        return found
+    for shares in found.values():
+        shares.fill(0)
+    factors = weight_factors(graph, checked, power)
     for position, c in enumerate(graph.weighted):
         first = graph.slices[c.source].start + c.source_start, graph.slices[c.target].start + c.target_start
         sources, targets = slice(first[0], first[0] + c.groups * c.columns), slice(first[1], first[1] + c.rows)
         near, far = sums.scaled(sources, targets)
-        _add_elements(shares, graph, c, factors.shares(position, near, far * graph.gate[targets]))
-    return shares
+        _add_elements(found[c.parameter], c, factors.shares(position, near, far * graph.gate[targets]))
+    return found
 
 
 def exact_path_counts(graph: NetGraph) -> tuple[list[int], list[int]]:
@@ -218,13 +243,41 @@ def exact_path_counts(graph: NetGraph) -> tuple[list[int], list[int]]:
     return forward.tolist(), backward.tolist()
 
 
-def _add_elements(found: dict[str, np.ndarray], graph: NetGraph, c: Connection, own: np.ndarray) -> None:
+def _sums(graph: NetGraph, weights: Mapping[str, np.ndarray] | None, power: float) -> PathSums:
+    check_acyclic(graph)
+    if native.kernels is not None and power in (1, 2):
+        return kernels.sums(graph, weights, int(power))
+    return run(graph, edge_factors(graph) if weights is None else weight_factors(graph, weights, power))
+
+
+def _zeros(graph: NetGraph, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return zeros for the shares of each edge parameter, all in one block: the system clears large pages faster."""
+    sizes = [graph.parameters[name].size * _share_dtype(weights[name]).itemsize for name in graph.edge_parameters]
+    ends = np.cumsum([-(-size // ALIGNMENT) * ALIGNMENT for size in sizes], dtype=np.int64)
+    block = np.zeros(int(ends[-1]) if sizes else 0, dtype=np.uint8)
+    found = {}
+    for name, size, end in zip(graph.edge_parameters, sizes, ends.tolist(), strict=True):
+        first = end - -(-size // ALIGNMENT) * ALIGNMENT
+        shares = block[first : first + size].view(_share_dtype(weights[name]))
+        found[name] = shares.reshape(graph.parameters[name].shape)
+    return found
+
+
+def _fitting(graph: NetGraph, weights: Mapping[str, np.ndarray], out: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    for name in graph.edge_parameters:
+        shape, dtype = graph.parameters[name].shape, _share_dtype(weights[name])
+        if name not in out or out[name].shape != shape or out[name].dtype != dtype or not out[name].flags.c_contiguous:
+            raise ValueError(f"out: expected an array without gaps for {name!r}, {dtype} of shape {shape}; omit it")
+    return {name: out[name] for name in graph.edge_parameters}
+
+
+def _share_dtype(weight: np.ndarray) -> np.dtype:
+    return np.dtype(np.float32 if weight.dtype.itemsize <= 4 else np.float64)
+
+
+def _add_elements(found: np.ndarray, c: Connection, own: np.ndarray) -> None:
     """Add one value for each element of a connection to the array of its parameter."""
-    info, first = graph.parameters[c.parameter], c.contiguous_offset
-    if c.parameter not in found and first == 0 and c.size == info.size:
-        found[c.parameter] = own.reshape(info.shape)
-        return
-    flat = found.setdefault(c.parameter, np.zeros(info.shape, dtype=own.dtype)).reshape(-1)
+    flat, first = found.reshape(-1), c.contiguous_offset
     if first is not None:
         flat[first : first + c.size] += own.reshape(-1)
     else:

@@ -1,4 +1,7 @@
-"""The factors of edges on the compiled kernels: bits and weights are read in place, nothing is unpacked."""
+"""Sums over paths on the compiled kernels: one call a graph, bits and weights are read in place, nothing is unpacked.
+
+Same answers as `netgraph.flow.passes.run` with the tables of `netgraph.flow.operators`.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -6,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netgraph import native
-from netgraph.bits import n_words
-from netgraph.connection import Connection
+from netgraph.compiled import plan_of
 from netgraph.errors import WeightValueError
+from netgraph.flow.passes import PathSums, output_total
 from netgraph.graph import NetGraph
 
 if TYPE_CHECKING:
@@ -16,79 +19,95 @@ if TYPE_CHECKING:
 else:
     _native = native.kernels
 
-__all__ = ["KernelFactors"]
-
-NO_VALUES = np.zeros(0, dtype=np.float32)
+__all__ = ["sums", "write_shares"]
 
 
-class KernelFactors:
-    """Factors of 1, or |w|^power with power 1 or 2, without a table.
+def sums(graph: NetGraph, weights: Mapping[str, np.ndarray] | None, power: int) -> PathSums:
+    """Return the sums over all paths; see `netgraph.flow.path_sums`.
 
     Parameters
     ----------
     graph : NetGraph
+        Without cycles.
     weights : mapping of str to ndarray, or None
         None for factors of 1.
     power : int
+        1 or 2.
+
+    Returns
+    -------
+    PathSums
+
+    Raises
+    ------
+    WeightValueError
+        A kept weight is not finite.
     """
+    values = [] if weights is None else _values(graph, weights)
+    forward, backward = np.empty((2, graph.n_units))
+    exponents = np.empty((2, graph.n_units), dtype=np.int64)
+    plan = plan_of(graph).kernel_plan
+    found = (forward, exponents[0], backward, exponents[1])
+    broken = _native.path_sums(plan, graph.bits, values, power, graph.gate, graph.shift, *found)
+    if broken >= 0:
+        name = graph.weighted[broken].parameter
+        raise WeightValueError(f"weight {name!r}: a kept weight is not finite; expected numbers")
+    return PathSums(forward, backward, exponents[0], exponents[1], *output_total(graph, forward, exponents[0]))
 
-    def __init__(self, graph: NetGraph, weights: Mapping[str, np.ndarray] | None, power: int) -> None:
-        self._graph, self._weights, self._power = graph, weights, power
-        self._pairs: dict[int, np.ndarray] = {}
 
-    def along(self, position: int, values: np.ndarray) -> np.ndarray:
-        """Return, for each target of connection number `position`, the sum of factor times value of the source."""
-        c, own = self._graph.weighted[position], self._values(position)
-        result = np.zeros(c.rows)
-        _native.sum_along(*self._bits(position), own, self._power, values, result)
-        return self._checked(c, result)
+def write_shares(
+    graph: NetGraph,
+    weights: Mapping[str, np.ndarray],
+    power: int,
+    sums: PathSums,
+    found: Mapping[str, np.ndarray],
+    *,
+    fresh: bool,
+) -> None:
+    """Write the share of each weight in the sum over all paths; see `netgraph.flow.weight_shares`.
 
-    def against(self, position: int, values: np.ndarray) -> np.ndarray:
-        """Return, for each source of connection number `position`, the sum of factor times value of the target."""
-        c, own = self._graph.weighted[position], self._values(position)
-        result = np.zeros(c.groups * c.columns)
-        _native.sum_against(*self._bits(position), own, self._power, values, result)
-        return self._checked(c, result)
+    Parameters
+    ----------
+    graph : NetGraph
+    weights : mapping of str to ndarray
+    power : int
+        1 or 2.
+    sums : PathSums
+    found : mapping of str to ndarray
+        One array without gaps for each edge parameter, in its shape. Changed in place.
+    fresh : bool
+        Whether these hold zeros.
+    """
+    values, plan = _values(graph, weights), plan_of(graph)
+    flat = {name: array.reshape(-1) for name, array in found.items()}
+    written: dict[str, list[slice]] = {name: [] for name in flat}
+    shares, apart = [], []
+    for number, (c, part) in enumerate(zip(graph.weighted, plan.parts, strict=True)):
+        if part is not None and all(part.stop <= s.start or s.stop <= part.start for s in written[c.parameter]):
+            written[c.parameter].append(part)
+            shares.append(flat[c.parameter][part])
+        else:
+            apart.append(number)
+            shares.append(np.zeros(c.size, dtype=values[number].dtype))
+    for name, own in written.items():
+        if not fresh and sum(part.stop - part.start for part in own) < flat[name].size:
+            flat[name].fill(0)
+    parts = (sums.forward, sums.forward_exponents, sums.backward, sums.backward_exponents)
+    total = (sums.total, sums.total_exponent)
+    _native.path_shares(plan.kernel_plan, graph.bits, values, power, graph.gate, *parts, *total, fresh, shares)
+    for number in apart:
+        c = graph.weighted[number]
+        np.add.at(flat[c.parameter], c.elements().reshape(-1), shares[number])
 
-    def shares(self, position: int, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Return factor times value of the source times value of the target of each element, 0 where it is not kept.
 
-        Parameters
-        ----------
-        position : int
-        sources, targets : ndarray of float64
-            One value for each unit that the connection spans.
+def _values(graph: NetGraph, weights: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Return the values of each weighted connection in the order of its bits, float32 or float64."""
+    flat = {name: _flat(weights[name]) for name in graph.edge_parameters}
+    return [
+        np.ascontiguousarray(flat[c.parameter][c.elements().reshape(-1) if part is None else part])
+        for c, part in zip(graph.weighted, plan_of(graph).parts, strict=True)
+    ]
 
-        Returns
-        -------
-        ndarray, dtype of the weights, shape (rows, columns, taps)
-        """
-        c, own = self._graph.weighted[position], self._values(position)
-        result = np.empty((c.rows, c.columns, c.taps), dtype=own.dtype)
-        flat = result.reshape(-1)
-        _native.weight_shares(*self._bits(position), own, self._power, sources, targets, flat)
-        return result
 
-    def _values(self, position: int) -> np.ndarray:
-        if self._weights is None:
-            return NO_VALUES
-        c = self._graph.weighted[position]
-        flat = self._weights[c.parameter].reshape(-1)
-        first = c.contiguous_offset
-        own = flat[c.elements().reshape(-1)] if first is None else flat[first : first + c.size]
-        return np.ascontiguousarray(own, dtype=np.float32 if own.dtype.itemsize <= 4 else np.float64)
-
-    def _bits(self, position: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
-        """Return the words and the shape of a connection; without weights its taps are folded, once for both passes."""
-        c, words = self._graph.weighted[position], self._graph.words(position)
-        if self._weights is not None or c.taps <= 1:
-            return words, (c.rows, c.columns, c.taps, c.groups)
-        if position not in self._pairs:
-            self._pairs[position] = np.empty(n_words(c.rows, c.columns), dtype=np.uint64)
-            _native.fold_taps(words, (c.rows, c.columns, c.taps, c.groups), self._pairs[position])
-        return self._pairs[position], (c.rows, c.columns, 1, c.groups)
-
-    def _checked(self, c: Connection, result: np.ndarray) -> np.ndarray:
-        if self._weights is not None and not np.isfinite(result).all():
-            raise WeightValueError(f"weight {c.parameter!r}: a kept weight is not finite; expected numbers")
-        return result
+def _flat(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array.reshape(-1), dtype=np.float32 if array.dtype.itemsize <= 4 else np.float64)

@@ -1,49 +1,27 @@
 """What one connection does to a value for each unit: the sum over its edges, forward and backward.
 
-An edge has a factor: 1 to count paths, the sum of |w|^p over its kept weights for path norms. `edge_factors` and
-`weight_factors` give the fastest form at hand; `TableFactors` in numpy is their reference.
+An edge has a factor: 1 to count paths, the sum of |w|^p over its kept weights for path norms. All in numpy, one table a
+connection: the reference of `netgraph.flow.kernels`, and what runs without kernels and with other powers than 1 and 2.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 
-from netgraph import native
 from netgraph.connection import Connection, Wiring
 from netgraph.errors import WeightValueError
-from netgraph.flow.kernels import KernelFactors
 from netgraph.graph import NetGraph
 
 __all__ = [
-    "Factors",
     "TableFactors",
     "TableWeights",
-    "WeightFactors",
     "against",
     "along",
     "edge_factors",
     "weight_factors",
     "weight_values",
 ]
-
-
-class Factors(Protocol):
-    """The factors of the edges of all weighted connections."""
-
-    def along(self, position: int, values: np.ndarray) -> np.ndarray:
-        """Return, for each target of connection number `position`, the sum of factor times value of the source."""
-
-    def against(self, position: int, values: np.ndarray) -> np.ndarray:
-        """Return, for each source of connection number `position`, the sum of factor times value of the target."""
-
-
-class WeightFactors(Factors, Protocol):
-    """Factors that come from weights."""
-
-    def shares(self, position: int, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Return, for each element, its size times the values of its source and its target: (rows, columns, taps)."""
 
 
 class TableFactors:
@@ -99,7 +77,7 @@ class TableWeights(TableFactors):
         return summed.reshape(c.groups, c.rows // c.groups, c.columns)
 
 
-def edge_factors(graph: NetGraph) -> Factors:
+def edge_factors(graph: NetGraph) -> TableFactors:
     """Return a factor of 1 for each pair of units that a kept weight joins.
 
     Parameters
@@ -108,10 +86,8 @@ def edge_factors(graph: NetGraph) -> Factors:
 
     Returns
     -------
-    Factors
+    TableFactors
     """
-    if native.kernels is not None:
-        return KernelFactors(graph, None, 1)
     return TableFactors(graph, partial(_edge_table, graph))
 
 
@@ -120,7 +96,7 @@ def _edge_table(graph: NetGraph, position: int) -> np.ndarray:
     return graph.kept(position).any(axis=2).reshape(c.groups, c.rows // c.groups, c.columns).astype(np.float64)
 
 
-def weight_factors(graph: NetGraph, weights: Mapping[str, np.ndarray], power: float) -> WeightFactors:
+def weight_factors(graph: NetGraph, weights: Mapping[str, np.ndarray], power: float) -> TableWeights:
     """Return the sums of |w|^power over the kept weights between two units.
 
     Parameters
@@ -132,11 +108,9 @@ def weight_factors(graph: NetGraph, weights: Mapping[str, np.ndarray], power: fl
 
     Returns
     -------
-    WeightFactors
+    TableWeights
         Raise WeightValueError when they meet a kept weight that is not finite.
     """
-    if native.kernels is not None and power in (1, 2):
-        return KernelFactors(graph, weights, int(power))
     return TableWeights(graph, weights, power)
 
 
@@ -168,13 +142,13 @@ def weight_values(graph: NetGraph, weights: Mapping[str, np.ndarray], position: 
     return values
 
 
-def along(c: Connection | Wiring, factors: Factors, position: int, size: int, values: np.ndarray) -> np.ndarray:
+def along(c: Connection | Wiring, factors: TableFactors, position: int, size: int, values: np.ndarray) -> np.ndarray:
     """Return, for each unit of the target layer, the sum over its edges of factor times value of their sources.
 
     Parameters
     ----------
     c : Connection or Wiring
-    factors : Factors
+    factors : TableFactors
     position : int
         Place in ``graph.weighted``; not read for wiring, whose factors are 1.
     size : int
@@ -198,7 +172,7 @@ def along(c: Connection | Wiring, factors: Factors, position: int, size: int, va
     return result
 
 
-def against(c: Connection | Wiring, factors: Factors, position: int, size: int, values: np.ndarray) -> np.ndarray:
+def against(c: Connection | Wiring, factors: TableFactors, position: int, size: int, values: np.ndarray) -> np.ndarray:
     """Return, for each unit of the source layer, the sum over its edges of factor times value of their targets.
 
     Parameters

@@ -12,12 +12,12 @@ import numpy as np
 
 from netgraph.connection import Connection, Wiring
 from netgraph.errors import GraphStructureError
-from netgraph.flow.operators import Factors, against, along
+from netgraph.flow.operators import TableFactors, against, along
 from netgraph.graph import NetGraph
 from netgraph.reach import sweep
 from netgraph.walks import passing_targets
 
-__all__ = ["PathSums", "check_acyclic", "run"]
+__all__ = ["PathSums", "check_acyclic", "output_total", "run"]
 
 Move = Callable[[np.ndarray], np.ndarray]
 LOWEST = -2000
@@ -106,8 +106,8 @@ class PathSums:
         return near, np.ldexp(far / self.total, int(np.clip(exponents, LOWEST, -LOWEST // 2)))
 
 
-def run(graph: NetGraph, factors: Factors) -> PathSums:
-    """Return the sums over all paths, each the product of the factors of its edges.
+def run(graph: NetGraph, factors: TableFactors) -> PathSums:
+    """Return the sums over all paths, each the product of the factors of its edges, in numpy.
 
     Paths run along kept weights and wiring that pass a change on (`netgraph.walks`): not into a unit whose gate is
     closed, nor into a product with another factor that is zero. Wiring has the factor 1. Edges of different connections
@@ -116,7 +116,7 @@ def run(graph: NetGraph, factors: Factors) -> PathSums:
     Parameters
     ----------
     graph : NetGraph
-    factors : Factors
+    factors : TableFactors
 
     Returns
     -------
@@ -139,9 +139,30 @@ def run(graph: NetGraph, factors: Factors) -> PathSums:
         out_of[c.source].append((c.target, backward))
     forward_values, forward_exponents = _pass(graph, graph.layers, into, graph.inputs)
     backward_values, backward_exponents = _pass(graph, reversed(list(graph.layers)), out_of, graph.outputs)
-    outputs = np.unique(graph.outputs)
-    total = _total(forward_values[outputs], forward_exponents[outputs])
+    total = output_total(graph, forward_values, forward_exponents)
     return PathSums(forward_values, backward_values, forward_exponents, backward_exponents, *total)
+
+
+def output_total(graph: NetGraph, values: np.ndarray, exponents: np.ndarray) -> tuple[float, int]:
+    """Return the sum over all paths from an input to an output.
+
+    Parameters
+    ----------
+    graph : NetGraph
+    values, exponents : ndarray, shape (n_units,)
+        The sums over the paths to each unit, as in `PathSums`.
+
+    Returns
+    -------
+    total : float
+    total_exponent : int
+    """
+    outputs = np.unique(graph.outputs)
+    values, exponents = values[outputs], exponents[outputs]
+    if not values.any():
+        return 0.0, 0
+    largest = int(exponents[values > 0].max())
+    return float(np.ldexp(values, np.maximum(exponents - largest, LOWEST)).sum()), largest
 
 
 def check_acyclic(graph: NetGraph) -> None:
@@ -156,7 +177,7 @@ def check_acyclic(graph: NetGraph) -> None:
 
 
 def _moves(
-    graph: NetGraph, c: Connection | Wiring, position: int, factors: Factors, passing: np.ndarray
+    graph: NetGraph, c: Connection | Wiring, position: int, factors: TableFactors, passing: np.ndarray
 ) -> tuple[Move, Move]:
     def forward(values: np.ndarray) -> np.ndarray:
         return along(c, factors, position, graph.layers[c.target], values) * passing
@@ -207,10 +228,3 @@ def _shifted(values: np.ndarray, exponent: int) -> np.ndarray:
 def _log2(values: np.ndarray, exponents: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
         return np.log2(values) + exponents
-
-
-def _total(values: np.ndarray, exponents: np.ndarray) -> tuple[float, int]:
-    if not values.any():
-        return 0.0, 0
-    largest = int(exponents[values > 0].max())
-    return float(np.ldexp(values, np.maximum(exponents - largest, LOWEST)).sum()), largest

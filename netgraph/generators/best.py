@@ -15,6 +15,7 @@ from netgraph.generators.random_graphs import random_regular
 from netgraph.generators.resizing import resize
 from netgraph.node_graph import NodeGraph
 from netgraph.paths import distance_histogram
+from netgraph.paths.measures import total_hops
 
 __all__ = ["best_known"]
 
@@ -90,4 +91,4 @@ def _algebraic(n_nodes: int, degree: int, rng: np.random.Generator) -> Iterator[
 def _total_length(graph: NodeGraph) -> float:
     """Return the sum of the path lengths over ordered pairs, infinite if the graph is in pieces."""
     counts = distance_histogram(graph)
-    return float(counts @ np.arange(counts.size)) if counts.sum() == graph.n_nodes**2 else inf
+    return total_hops(counts) if counts.sum() == graph.n_nodes**2 else inf

@@ -1,6 +1,7 @@
 """Cayley graphs of semidirect products of two cyclic groups, and a search for one with short paths."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from netgraph.errors import InfeasibleDegreeError
 from netgraph.generators.feasible import check_degree
 from netgraph.node_graph import NodeGraph
 
-__all__ = ["cayley", "search_cayley"]
+__all__ = ["cayley", "groups_of", "inverse_in", "search_cayley"]
 
 
 def cayley(sizes: tuple[int, int], power: int, generators: Iterable[tuple[int, int]]) -> NodeGraph:
@@ -52,7 +53,7 @@ def cayley(sizes: tuple[int, int], power: int, generators: Iterable[tuple[int, i
     if s < 1 or t < 1 or (pow(power, t, s) - 1) % s:
         raise InfeasibleDegreeError(f"s={s}, t={t}, r={power}: expected r^t = 1 modulo s")
     chosen = sorted({(a % s, b % t) for a, b in generators})
-    inverse = {_inverse(h, sizes, power) for h in chosen}
+    inverse = {inverse_in(sizes, power, h) for h in chosen}
     if (0, 0) in inverse or inverse != set(chosen):
         raise InfeasibleDegreeError(f"generators {chosen}: expected each with its inverse, and not (0, 0)")
     return NodeGraph.from_neighbours(_table(sizes, power, chosen))
@@ -73,7 +74,7 @@ def search_cayley(
     Returns
     -------
     NodeGraph or None
-        None if no try gave a connected graph of this degree.
+        None if no try gave a connected graph of this degree, as for one node.
 
     Raises
     ------
@@ -87,9 +88,9 @@ def search_cayley(
     """
     check_degree(n_nodes, degree)
     rng = np.random.default_rng(seed)
-    groups = list(_groups(n_nodes))
+    groups = groups_of(n_nodes)
     best, least = None, np.inf
-    for _ in range(tries):
+    for _ in range(tries if groups else 0):
         sizes, r = groups[rng.integers(len(groups))]
         chosen = _draw(sizes, r, degree, rng)
         if chosen is None:
@@ -101,15 +102,47 @@ def search_cayley(
     return None if best is None else NodeGraph.from_neighbours(best)
 
 
-def _groups(n_nodes: int) -> Iterator[tuple[tuple[int, int], int]]:
-    """Yield sizes and power of every group with this many elements."""
-    for t in (t for t in range(1, n_nodes) if n_nodes % t == 0):
-        s = n_nodes // t
-        yield from (((s, t), r) for r in range(1, s) if pow(r, t, s) == 1)
+@lru_cache
+def groups_of(n_nodes: int) -> tuple[tuple[tuple[int, int], int], ...]:
+    """Return the sizes (s, t) and the power r of every group Z_s x|_r Z_t with this many elements.
+
+    Parameters
+    ----------
+    n_nodes : int
+
+    Returns
+    -------
+    tuple of ((s, t), r)
+        Some are isomorphic to each other.
+
+    Examples
+    --------
+    >>> groups_of(6)
+    (((6, 1), 1), ((3, 2), 1), ((3, 2), 2), ((2, 3), 1))
+    """
+    sizes = [(n_nodes // t, t) for t in range(1, n_nodes) if n_nodes % t == 0]
+    return tuple(((s, t), r) for s, t in sizes for r in range(1, s) if pow(r, t, s) == 1)
 
 
-def _inverse(h: tuple[int, int], sizes: tuple[int, int], power: int) -> tuple[int, int]:
-    (a, b), (s, t) = h, sizes
+def inverse_in(sizes: tuple[int, int], power: int, element: tuple[int, int]) -> tuple[int, int]:
+    """Return the inverse of an element (a, b) of the group.
+
+    Parameters
+    ----------
+    sizes : tuple of 2 int
+    power : int
+    element : tuple of 2 int
+
+    Returns
+    -------
+    tuple of 2 int
+
+    Examples
+    --------
+    >>> inverse_in((7, 3), 2, (1, 1))
+    (3, 2)
+    """
+    (a, b), (s, t) = element, sizes
     return -a * pow(power, -b % t, s) % s, -b % t
 
 
@@ -118,7 +151,7 @@ def _draw(sizes: tuple[int, int], power: int, degree: int, rng: np.random.Genera
     chosen: set[tuple[int, int]] = {(0, 0)}
     for _ in range(20 * degree):
         drawn = (int(rng.integers(sizes[0])), int(rng.integers(sizes[1])))
-        both = {drawn, _inverse(drawn, sizes, power)}
+        both = {drawn, inverse_in(sizes, power, drawn)}
         if len(chosen | both) <= degree + 1:
             chosen |= both
         if len(chosen) == degree + 1:

@@ -31,7 +31,7 @@ def check_degree(n_nodes: int, degree: int) -> None:
     """
     if n_nodes < 1 or not 0 <= degree < n_nodes:
         raise InfeasibleDegreeError(
-            f"{n_nodes} nodes of degree {degree}: expected at least 1 node and 0 <= degree < n_nodes"
+            f"{n_nodes} nodes of degree {degree}: expected at least 1 node and 0 <= degree < n_nodes; take more nodes"
         )
     if n_nodes * degree % 2:
         raise InfeasibleDegreeError(

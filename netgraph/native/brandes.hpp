@@ -13,6 +13,15 @@ struct SortedEdges {
     const Index* starts;          // units + 1
     const std::int32_t* sources;  // one for each edge
     const std::int32_t* hops;     // 0 or 1
+
+    Index count() const { return starts[units]; }
+};
+
+// The same edges sorted by source: edge e of those is number rank[e] here.
+struct OutEdges {
+    const Index* starts;
+    const std::int32_t* targets;
+    const std::int32_t* rank;
 };
 
 struct Sources {
@@ -21,10 +30,16 @@ struct Sources {
 };
 
 // Add to found[e] the betweenness of each edge from these sources. `goals` flags the units that are targets.
-using Betweenness = void(const SortedEdges& edges, Sources sources, const std::uint8_t* goals, double* found);
+void betweenness(const SortedEdges& edges, Sources sources, const std::uint8_t* goals, double* found);
+
+// The loops behind it, for one instruction set each. Edge rank[e] is added to found[e] of the edges sorted by source.
+// `deep`: some path has more hops than a byte holds.
+using Betweenness = void(const SortedEdges& edges, const OutEdges& out, bool deep, Sources sources,
+                         const std::uint8_t* goals, double* found);
 
 Betweenness betweenness_generic;
 #ifdef NETGRAPH_X86
+Betweenness betweenness_avx2;
 Betweenness betweenness_avx512;
 #endif
 

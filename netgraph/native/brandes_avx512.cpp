@@ -1,4 +1,4 @@
-// Betweenness with 512-bit vectors: a unit has 2 of lengths and 8 of numbers.
+// Betweenness with 512-bit vectors: 4 of them hold the numbers of 32 sources.
 #include <immintrin.h>
 
 #include "brandes_batch.hpp"
@@ -7,83 +7,103 @@ namespace netgraph {
 namespace {
 
 struct Avx512 {
-    struct Lengths {
-        __m512i half[2];
-    };
+    using Mask = std::uint32_t;
     struct Numbers {
-        __m512d part[8];
+        __m512d part[4];
     };
 
-    static Lengths lengths(const std::uint16_t* at) {
-        return {{_mm512_loadu_si512(at), _mm512_loadu_si512(at + 32)}};
-    }
-    static Numbers numbers(const double* at) {
+    template <class Length>
+    class Lengths {
+       public:
+        explicit Lengths(const Length* at) {
+            for (int v = 0; v < vectors; ++v) own_[v] = _mm512_loadu_si512(at + v * lanes);
+        }
+        void store(Length* at) const {
+            for (int v = 0; v < vectors; ++v) _mm512_storeu_si512(at + v * lanes, own_[v]);
+        }
+        void nearer(const Length* d, Length hop) {
+            for (int v = 0; v < vectors; ++v) {
+                const __m512i other = over(d + v * lanes, hop);
+                own_[v] = narrow ? _mm512_min_epu8(own_[v], other) : _mm512_min_epu16(own_[v], other);
+            }
+        }
+        Word reached() const {
+            Word far = 0;
+            for (int v = 0; v < vectors; ++v) far |= equal(own_[v], _mm512_set1_epi8(-1)) << v * lanes;
+            return ~far;
+        }
+        // Lanes with the length of a source and a hop.
+        Word attained(const Length* d, Length hop) const {
+            Word mask = 0;
+            for (int v = 0; v < vectors; ++v) mask |= equal(own_[v], over(d + v * lanes, hop)) << v * lanes;
+            return mask;
+        }
+
+       private:
+        static constexpr bool narrow = sizeof(Length) == 1;
+        static constexpr int vectors = sizeof(Length), lanes = n_lanes / vectors;
+
+        static __m512i over(const Length* d, Length hop) {
+            const __m512i value = _mm512_loadu_si512(d);
+            return narrow ? _mm512_adds_epu8(value, _mm512_set1_epi8(static_cast<char>(hop)))
+                          : _mm512_adds_epu16(value, _mm512_set1_epi16(static_cast<short>(hop)));
+        }
+        static Word equal(__m512i a, __m512i b) {
+            return narrow ? Word{_mm512_cmpeq_epu8_mask(a, b)} : Word{_mm512_cmpeq_epu16_mask(a, b)};
+        }
+
+        __m512i own_[vectors];
+    };
+
+    // Loaded byte by byte: shifts from one mask register to the next would take longer.
+    static __mmask8 lanes(const Mask& mask, int j) { return reinterpret_cast<const __mmask8*>(&mask)[j]; }
+
+    static Numbers ones(const Mask& mask) {
         Numbers values;
-        for (int j = 0; j < 8; ++j) values.part[j] = _mm512_loadu_pd(at + 8 * j);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) values.part[j] = _mm512_maskz_mov_pd(lanes(mask, j), _mm512_set1_pd(1));
         return values;
     }
-    static void store(std::uint16_t* at, const Lengths& values) {
-        for (int h = 0; h < 2; ++h) _mm512_storeu_si512(at + 32 * h, values.half[h]);
+    static Numbers load(const double* at) {
+        Numbers values;
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) values.part[j] = _mm512_loadu_pd(at + 8 * j);
+        return values;
     }
     static void store(double* at, const Numbers& values) {
-        for (int j = 0; j < 8; ++j) _mm512_storeu_pd(at + 8 * j, values.part[j]);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) _mm512_storeu_pd(at + 8 * j, values.part[j]);
     }
-    static __m512i over(const std::uint16_t* d, std::uint16_t hop, int h) {
-        return _mm512_add_epi16(_mm512_loadu_si512(d + 32 * h), _mm512_set1_epi16(static_cast<short>(hop)));
+    static void add(Numbers& to, const double* from, const Mask& mask) {
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j)
+            to.part[j] = _mm512_mask_add_pd(to.part[j], lanes(mask, j), to.part[j], _mm512_loadu_pd(from + 8 * j));
     }
-
-    static void nearer(Lengths& a, const std::uint16_t* d, std::uint16_t hop) {
-        for (int h = 0; h < 2; ++h) a.half[h] = _mm512_min_epu16(a.half[h], over(d, hop, h));
-    }
-    static Word reached(const Lengths& a) {
-        const __m512i far = _mm512_set1_epi16(static_cast<short>(no_path));
-        return Word{_mm512_cmplt_epu16_mask(a.half[0], far)} | Word{_mm512_cmplt_epu16_mask(a.half[1], far)} << 32;
-    }
-    // Lanes with a length that the edge attains.
-    static Word tight(const Lengths& a, const std::uint16_t* d, std::uint16_t hop) {
-        Word mask = 0;
-        for (int h = 0; h < 2; ++h)
-            mask |= Word{_mm512_cmpeq_epu16_mask(a.half[h], over(d, hop, h))} << 32 * h;
-        return mask & reached(a);
-    }
-    static void add(Numbers& to, const double* from, Word mask) {
-        for (int j = 0; j < 8; ++j) {
-            const auto lanes = static_cast<__mmask8>(mask >> 8 * j);
-            to.part[j] = _mm512_mask_add_pd(to.part[j], lanes, to.part[j], _mm512_loadu_pd(from + 8 * j));
-        }
-    }
-    static Numbers ratio(const double* delta, double goal, const double* paths, Word mask) {
-        const __m512d all = _mm512_set1_pd(goal);
-        Numbers values;
-        for (int j = 0; j < 8; ++j) {
-            const __m512d above = _mm512_add_pd(_mm512_loadu_pd(delta + 8 * j), all);
-            const auto lanes = static_cast<__mmask8>(mask >> 8 * j);
-            values.part[j] = _mm512_maskz_div_pd(lanes, above, _mm512_loadu_pd(paths + 8 * j));
-        }
-        return values;
-    }
-    static bool any(const Numbers& values) {
-        int found = 0;
-        for (const __m512d part : values.part) found |= _mm512_cmp_pd_mask(part, _mm512_setzero_pd(), _CMP_NEQ_OQ);
-        return found != 0;
-    }
-    static double pull(double* delta, const double* paths, const Numbers& weight, Word mask) {
+    // Add the numbers under the mask and return the sum of each times its `by`.
+    static double gather(Numbers& to, const Numbers& by, const double* from, const Mask& mask) {
         __m512d sum = _mm512_setzero_pd();
-        for (int j = 0; j < 8; ++j) {
-            const auto lanes = static_cast<__mmask8>(mask >> 8 * j);
-            if (!lanes) continue;
-            const __m512d more = _mm512_maskz_mul_pd(lanes, _mm512_loadu_pd(paths + 8 * j), weight.part[j]);
-            _mm512_storeu_pd(delta + 8 * j, _mm512_add_pd(_mm512_loadu_pd(delta + 8 * j), more));
-            sum = _mm512_add_pd(sum, more);
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) {
+            const __m512d value = _mm512_maskz_loadu_pd(lanes(mask, j), from + 8 * j);
+            to.part[j] = _mm512_add_pd(to.part[j], value);
+            sum = _mm512_fmadd_pd(by.part[j], value, sum);
         }
         return _mm512_reduce_add_pd(sum);
+    }
+    static void add_inverse(Numbers& to, const Numbers& from) {
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; ++j) {
+            const __mmask8 some = _mm512_cmp_pd_mask(from.part[j], _mm512_setzero_pd(), _CMP_NEQ_OQ);
+            to.part[j] = _mm512_add_pd(to.part[j], _mm512_maskz_div_pd(some, _mm512_set1_pd(1), from.part[j]));
+        }
     }
 };
 
 }  // namespace
 
-void betweenness_avx512(const SortedEdges& edges, Sources sources, const std::uint8_t* goals, double* found) {
-    run_batches<Avx512>(edges, sources, goals, found);
+void betweenness_avx512(const SortedEdges& edges, const OutEdges& out, bool deep, Sources sources,
+                        const std::uint8_t* goals, double* found) {
+    run_all<Avx512>(edges, out, deep, sources, goals, found);
 }
 
 }  // namespace netgraph

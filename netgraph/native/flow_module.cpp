@@ -1,15 +1,12 @@
 #include "flow_module.hpp"
 
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/array.h>
 
-#include <array>
-#include <cstring>
+#include <limits>
 #include <stdexcept>
 
 #include "brandes.hpp"
-#include "kernels.hpp"
-#include "sums.hpp"
+#include "path_sums.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -17,10 +14,10 @@ using namespace nb::literals;
 namespace netgraph {
 namespace {
 
-template <class T>
-using Array = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using AnyArray = nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Shape = std::array<Index, 4>;  // rows, columns, taps, groups
+template <class T, std::size_t N = 1>
+using Array = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+using AnyArray = nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using ReadArray = nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 void require(bool holds, const char* message) {
     if (!holds) throw std::invalid_argument(message);
@@ -31,109 +28,109 @@ Index size_of(Index wanted, std::size_t found, const char* message) {
     return wanted;
 }
 
-Rows rows_of(const Array<const Word>& bits, const Shape& shape) {
-    const Rows rows{shape[0], shape[1], shape[2], shape[3], bits.data()};
-    require(rows.rows >= 0 && rows.columns >= 0 && rows.taps >= 0, "shape: expected sizes of at least 0");
-    require(rows.groups > 0 && rows.rows % rows.groups == 0, "shape: expected rows divisible by groups");
-    size_of(rows.words(), bits.size(), "bits: expected the words of the connection");
-    return rows;
+const std::uint8_t* flags_of(const Plan& plan, const Array<const bool>& flags, const char* message) {
+    size_of(plan.n_units, flags.size(), message);
+    return reinterpret_cast<const std::uint8_t*>(flags.data());
 }
 
-// No values at all: factors of 1.
-Factors factors_of(const Rows& rows, const AnyArray& values, int power) {
+template <class Value, class Exponent>
+Sums<Value, Exponent> sums_of(const Plan& plan, const Array<Value>& values, const Array<Exponent>& exponents) {
+    size_of(plan.n_units, values.size(), "sums: expected one for each unit");
+    size_of(plan.n_units, exponents.size(), "exponents: expected one for each unit");
+    return {values.data(), exponents.data()};
+}
+
+// One array for each weighted connection; none at all: factors of 1.
+std::vector<Factors> factors_of(const Plan& plan, const nb::list& values, int power) {
     require(power == 1 || power == 2, "power: expected 1 or 2");
-    if (values.size() == 0) {
-        require(rows.taps == 1 || rows.width() * rows.rows == 0, "shape: expected one tap where there are no values");
-        return {nullptr, 0, power};
+    std::vector<Factors> factors(plan.weighted.size(), Factors{nullptr, 0, power});
+    if (nb::len(values) == 0) return factors;
+    size_of(static_cast<Index>(factors.size()), nb::len(values), "values: expected one array for each connection");
+    for (std::size_t i = 0; i < factors.size(); ++i) {
+        const auto array = nb::cast<ReadArray>(values[i], false);  // a converted copy would be gone at once
+        const bool is_double = array.dtype() == nb::dtype<double>();
+        require(is_double || array.dtype() == nb::dtype<float>(), "values: expected float32 or float64");
+        size_of(plan.weighted[i].rows * plan.weighted[i].width(), array.size(), "values: expected one for each element");
+        factors[i] = {array.data(), is_double, power};
     }
-    size_of(rows.rows * rows.width(), values.size(), "values: expected one for each element");
-    const bool is_double = values.dtype() == nb::dtype<double>();
-    require(is_double || values.dtype() == nb::dtype<float>(), "values: expected float32 or float64");
-    return {values.data(), is_double, power};
+    return factors;
 }
 
-void fold_bits(const Array<const Word>& bits, const Shape& shape, const Array<Word>& pairs) {
-    const Rows rows = rows_of(bits, shape);
-    require(rows.taps > 0, "shape: expected at least one tap");
-    size_of(Rows{rows.rows, rows.columns, 1, rows.groups, nullptr}.words(), pairs.size(), "pairs: expected its words");
+Index path_sums(const Plan& plan, const Array<const Word>& bits, const nb::list& values, int power,
+                const Array<const bool>& gate, const Array<const bool>& shift, const Array<double>& forward,
+                const Array<Index>& forward_exponents, const Array<double>& backward,
+                const Array<Index>& backward_exponents) {
+    const std::vector<Factors> factors = factors_of(plan, values, power);
+    require(!plan.cyclic, "plan: expected a graph without cycles");
+    size_of(plan.bit_words, bits.size(), "bits: expected those of the graph");
+    const auto* open = flags_of(plan, gate, "gate: expected one for each unit");
+    const auto* shifted = flags_of(plan, shift, "shift: expected one for each unit");
+    const UnitSums from_inputs = sums_of(plan, forward, forward_exponents);
+    const UnitSums to_outputs = sums_of(plan, backward, backward_exponents);
     nb::gil_scoped_release unlocked;
-    fold_taps(rows, pairs.data());
+    return PathSums(plan, bits.data(), factors, open, shifted).run(from_inputs, to_outputs);
 }
 
-void along(const Array<const Word>& bits, const Shape& shape, const AnyArray& values, int power,
-           const Array<const double>& sources, const Array<double>& targets) {
-    const Rows rows = rows_of(bits, shape);
-    const Factors factors = factors_of(rows, values, power);
-    size_of(rows.groups * rows.columns, sources.size(), "sources: expected one value for each source unit");
-    size_of(rows.rows, targets.size(), "targets: expected one value for each row");
+void path_shares(const Plan& plan, const Array<const Word>& bits, const nb::list& values, int power,
+                 const Array<const bool>& gate, const Array<const double>& forward,
+                 const Array<const Index>& forward_exponents, const Array<const double>& backward,
+                 const Array<const Index>& backward_exponents, double total, Index total_exponent,
+                 bool fresh, const nb::list& out) {
+    const std::vector<Factors> factors = factors_of(plan, values, power);
+    size_of(plan.bit_words, bits.size(), "bits: expected those of the graph");
+    size_of(nb::len(values), nb::len(out), "out: expected one array for each connection");
+    const auto* open = flags_of(plan, gate, "gate: expected one for each unit");
+    const auto from_inputs = sums_of(plan, forward, forward_exponents);
+    const auto to_outputs = sums_of(plan, backward, backward_exponents);
+    std::vector<void*> shares;
+    for (std::size_t i = 0; i < nb::len(out); ++i) {
+        const auto array = nb::cast<AnyArray>(out[i], false);
+        require(array.dtype() == (factors[i].kind ? nb::dtype<double>() : nb::dtype<float>()),
+                "out: expected the dtype of values");
+        size_of(plan.weighted[i].rows * plan.weighted[i].width(), array.size(), "out: expected one for each element");
+        shares.push_back(array.data());
+    }
     nb::gil_scoped_release unlocked;
-    sum_along(rows, factors, sources.data(), targets.data());
+    for (std::size_t i = 0; i < shares.size(); ++i)
+        connection_shares(plan.weighted[i], bits.data(), factors[i], open, from_inputs, to_outputs, total,
+                          total_exponent, fresh, shares[i]);
 }
 
-void against(const Array<const Word>& bits, const Shape& shape, const AnyArray& values, int power,
-             const Array<const double>& targets, const Array<double>& sources) {
-    const Rows rows = rows_of(bits, shape);
-    const Factors factors = factors_of(rows, values, power);
-    size_of(rows.rows, targets.size(), "targets: expected one value for each row");
-    size_of(rows.groups * rows.columns, sources.size(), "sources: expected one value for each source unit");
-    nb::gil_scoped_release unlocked;
-    sum_against(rows, factors, targets.data(), sources.data());
-}
-
-void shares(const Array<const Word>& bits, const Shape& shape, const AnyArray& values, int power,
-            const Array<const double>& sources, const Array<const double>& targets,
-            const nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu>& out) {
-    const Rows rows = rows_of(bits, shape);
-    const Factors factors = factors_of(rows, values, power);
-    size_of(rows.groups * rows.columns, sources.size(), "sources: expected one value for each source unit");
-    size_of(rows.rows, targets.size(), "targets: expected one value for each row");
-    size_of(static_cast<Index>(values.size()), out.size(), "out: expected one for each element");
-    require(out.dtype() == values.dtype(), "out: expected the dtype of values");
-    if (values.size() == 0) return;
-    nb::gil_scoped_release unlocked;
-    weight_shares(rows, factors, sources.data(), targets.data(), out.data());
-}
-
-Betweenness* betweenness_of_isa() {
-#ifdef NETGRAPH_X86
-    if (!std::strcmp(kernels().name, "avx512")) return betweenness_avx512;
-#endif
-    return betweenness_generic;
-}
-
-void betweenness(const Array<const Index>& starts, const Array<const std::int32_t>& edge_sources,
-                 const Array<const std::int32_t>& hops, const Array<const Index>& sources,
-                 const Array<const bool>& goals, const Array<double>& found) {
+void edge_betweenness(const Array<const Index>& starts, const Array<const std::int32_t>& edge_sources,
+                      const Array<const std::int32_t>& hops, const Array<const Index>& sources,
+                      const Array<const bool>& goals, const Array<double>& found) {
     const Index units = static_cast<Index>(goals.size()), edges = static_cast<Index>(edge_sources.size());
     size_of(units + 1, starts.size(), "starts: expected one more than there are units");
     size_of(edges, hops.size(), "hops: expected one for each edge");
     size_of(edges, found.size(), "found: expected one for each edge");
+    require(edges <= std::numeric_limits<std::int32_t>::max(), "edges: expected less than 2^31");
     require(starts.data()[0] == 0 && starts.data()[units] == edges, "starts: expected to rise from 0 to the edges");
     for (Index u = 0; u < units; ++u) {
         require(starts.data()[u] <= starts.data()[u + 1], "starts: expected to rise");
-        for (Index e = starts.data()[u]; e < starts.data()[u + 1]; ++e)
+        for (Index e = starts.data()[u]; e < starts.data()[u + 1]; ++e) {
             require(edge_sources.data()[e] >= 0 && edge_sources.data()[e] < u, "edges: expected sources before targets");
+            require(hops.data()[e] == 0 || hops.data()[e] == 1, "hops: expected 0 or 1");
+        }
     }
     for (std::size_t s = 0; s < sources.size(); ++s)
         require(sources.data()[s] >= 0 && sources.data()[s] < units, "sources: expected units");
     nb::gil_scoped_release unlocked;
-    betweenness_of_isa()({units, starts.data(), edge_sources.data(), hops.data()},
-                         {sources.data(), static_cast<Index>(sources.size())},
-                         reinterpret_cast<const std::uint8_t*>(goals.data()), found.data());
+    betweenness({units, starts.data(), edge_sources.data(), hops.data()},
+                {sources.data(), static_cast<Index>(sources.size())},
+                reinterpret_cast<const std::uint8_t*>(goals.data()), found.data());
 }
 
 }  // namespace
 
 void define_flow(nb::module_& module) {
-    module.def("fold_taps", &fold_bits, "bits"_a, "shape"_a, "pairs"_a.noconvert(),
-               "Write one bit for each pair of units that a kept element joins.");
-    module.def("sum_along", &along, "bits"_a, "shape"_a, "values"_a, "power"_a, "sources"_a, "targets"_a.noconvert(),
-               "Write, for each row, the sum of factor times source over its kept elements or pairs.");
-    module.def("sum_against", &against, "bits"_a, "shape"_a, "values"_a, "power"_a, "targets"_a,
-               "sources"_a.noconvert(), "Add, for each source, the sum of factor times target.");
-    module.def("weight_shares", &shares, "bits"_a, "shape"_a, "values"_a, "power"_a, "sources"_a, "targets"_a,
-               "out"_a.noconvert(), "Write factor times source times target of each element.");
-    module.def("betweenness", &betweenness, "starts"_a, "edge_sources"_a, "hops"_a, "sources"_a, "goals"_a,
+    module.def("path_sums", &path_sums, "plan"_a, "bits"_a, "values"_a, "power"_a, "gate"_a, "shift"_a,
+               "forward"_a.noconvert(), "forward_exponents"_a.noconvert(), "backward"_a.noconvert(),
+               "backward_exponents"_a.noconvert(),
+               "Write the sums over paths forward and backward; return -1 or a connection with a bad weight.");
+    module.def("path_shares", &path_shares, "plan"_a, "bits"_a, "values"_a, "power"_a, "gate"_a, "forward"_a,
+               "forward_exponents"_a, "backward"_a, "backward_exponents"_a, "total"_a, "total_exponent"_a, "fresh"_a, "out"_a,
+               "Write the share of each weight in the sum over all paths; fresh: into arrays of zeros.");
+    module.def("betweenness", &edge_betweenness, "starts"_a, "edge_sources"_a, "hops"_a, "sources"_a, "goals"_a,
                "found"_a.noconvert(), "Add the betweenness of each edge from the given sources.");
 }
 

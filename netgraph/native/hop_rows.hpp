@@ -192,6 +192,28 @@ bool pull(const Index* offsets, const std::int32_t* sources, Index rows, const W
 }
 
 template <class V>
+void join(const Word* from, Index rows, Word* to) {
+    constexpr int Z = spread_words / V::words;
+    typename V::Counter unused;
+    Seen<V, Z> found(to);
+    for (Index r = 0; r < rows; ++r) found.join(from + r * spread_words);
+    found.store(to, unused);
+}
+
+template <class V>
+bool bring(const Word* from, Index stride, Index rows, const Word* seen, Word* to) {
+    typename V::Vector any = {};
+    for (Index r = 0; r < rows; ++r, from += stride, seen += spread_words, to += spread_words)
+        for (int w = 0; w < spread_words; w += V::words) {
+            const typename V::Vector there = V::load(to + w);
+            const typename V::Vector news = V::without(V::without(V::load(from + w), V::load(seen + w)), there);
+            any = V::either(any, news);
+            V::store(to + w, V::either(there, news));
+        }
+    return V::any(any);
+}
+
+template <class V>
 Index settle(const std::uint8_t* wanted, Index rows, Word* next, Word* seen, Word* front) {
     constexpr int Z = spread_words / V::words;
     typename V::Counter counter;

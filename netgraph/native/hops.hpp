@@ -49,6 +49,13 @@ struct HopKernels {
     bool (*pull)(const Index* offsets, const std::int32_t* sources, Index rows, const Word* from, const Word* seen,
                  const Word* full, Word* to);
 
+    // to |= the OR of `rows` rows of eight words.
+    void (*join)(const Word* from, Index rows, Word* to);
+
+    // to |= from, less what is seen, for each of `rows` rows; those of `from` are `stride` words apart, 0 for one row for
+    // all. Returns whether anything came that was not there. Rows of eight words.
+    bool (*bring)(const Word* from, Index stride, Index rows, const Word* seen, Word* to);
+
     // seen |= next, front = next, next = 0; returns how many bits of `next` are in wanted rows. Rows of eight words.
     Index (*settle)(const std::uint8_t* wanted, Index rows, Word* next, Word* seen, Word* front);
 };

@@ -94,7 +94,7 @@ Hops lifted_sum(const Lift& lift, Index limit, Word* scratch) {
 
 template <class Wide, class Narrow>
 constexpr HopKernels hop_kernels_of() {
-    return {sum<Wide, Narrow>, lifted_sum<Wide>, spread<Wide>, pull<Wide>, settle<Wide>};
+    return {sum<Wide, Narrow>, lifted_sum<Wide>, spread<Wide>, pull<Wide>, join<Wide>, bring<Wide>, settle<Wide>};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "counters.hpp"
 #include "flow_module.hpp"
+#include "hops_module.hpp"
 #include "search_module.hpp"
 #include "sweep.hpp"
 
@@ -164,6 +165,7 @@ NB_MODULE(_native, module) {
                "Write the bits whose source and target unit are flagged.");
     define_flow(module);
     module.def("stream", &stream, "array"_a, "Return the OR of all bytes of an array: one streaming read of it.");
+    define_hops(module);
     define_search(module);
     module.def("isa", [] { return kernels().name; }, "Return the name of the instruction set in use.");
     module.def("use_isa", &choose, "name"_a, "Use \"generic\", \"avx2\" or \"avx512\" from now on.");

@@ -8,11 +8,9 @@
 #include <string>
 
 #include "anneal.hpp"
-#include "kernels.hpp"
+#include "cayley.hpp"
 #include "lifts.hpp"
-#include "spread.hpp"
 #include "two_hops.hpp"
-#include "unit_hops.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -50,6 +48,10 @@ Lifts lifts_of(const Array<const Arc, 2>& cells, int group) {
         require((cells.data()[i] >> 8) < rows && static_cast<int>(cells.data()[i] & 0xff) < group,
                 "cells: an arc leads to no node");
     return {cells.data(), rows, static_cast<Index>(cells.shape(1)), group};
+}
+
+Cayley cayley_of(const Array<const Cayley::Cell, 2>& cells, int) {
+    return {cells.data(), static_cast<Index>(cells.size())};
 }
 
 template <class Cell>
@@ -101,31 +103,6 @@ void define(nb::module_& module, const char* name,
         .def_ro("at_best", &Chain::at_best);
 }
 
-Index count_hops(const Array<const Index>& offsets, const Array<const std::int32_t>& targets,
-                 const Array<const Index>& sources, const Array<Index>& counts) {
-    const Index nodes = static_cast<Index>(offsets.size()) - 1;
-    require(nodes >= 0 && offsets.data()[nodes] == static_cast<Index>(targets.size()), "offsets: do not fit targets");
-    require(static_cast<Index>(counts.size()) >= nodes, "counts: expected one for each node");
-    for (std::size_t i = 0; i < sources.size(); ++i)
-        require(sources.data()[i] >= 0 && sources.data()[i] < nodes, "sources: one is no node");
-    nb::gil_scoped_release unlocked;
-    return spread_all(offsets.data(), targets.data(), nodes, sources.data(), static_cast<Index>(sources.size()),
-                      counts.data());
-}
-
-void count_unit_hops(const Plan& plan, const Array<const Word>& bits, const Array<const Index>& sources,
-                     const Array<const bool>& wanted, bool undirected, const Array<Index>& counts) {
-    require(static_cast<Index>(bits.size()) == plan.bit_words, "bits: expected those of the plan");
-    require(static_cast<Index>(wanted.size()) == plan.n_units, "wanted: expected one for each unit");
-    require(static_cast<Index>(counts.size()) > plan.n_units, "counts: expected one more than units");
-    for (std::size_t i = 0; i < sources.size(); ++i)
-        require(sources.data()[i] >= 0 && sources.data()[i] < plan.n_units, "sources: one is no unit");
-    nb::gil_scoped_release unlocked;
-    UnitHops(plan, bits.data(), undirected)
-        .count(sources.data(), static_cast<Index>(sources.size()),
-               reinterpret_cast<const std::uint8_t*>(wanted.data()), counts.data());
-}
-
 // Swaps edges of the cells, at most `moves` times in `tries`; returns how many swaps were made.
 Index swap_edges(const Array<Node, 2>& cells, Index moves, Index tries, Word random) {
     SwapTable table = table_of(Array<const Node, 2>(cells));
@@ -148,12 +125,9 @@ void define_search(nb::module_& module) {
     define<Swaps>(module, "Swaps", &swaps_of);
     define<TwoHops>(module, "TwoHops", &two_hops_of);
     define<Lifts>(module, "Lifts", &lifts_of);
-    module.def("count_unit_hops", &count_unit_hops, "plan"_a, "bits"_a, "sources"_a, "wanted"_a, "undirected"_a,
-               "counts"_a.noconvert(), "Add to counts[k] the pairs of a source and another wanted unit k hops apart.");
+    define<Cayley>(module, "Cayley", &cayley_of);
     module.def("swap_edges", &swap_edges, "cells"_a.noconvert(), "moves"_a, "tries"_a, "random"_a,
                "Make up to `moves` random double edge swaps in `tries`; return how many were made.");
-    module.def("count_hops", &count_hops, "offsets"_a, "targets"_a, "sources"_a, "counts"_a.noconvert(),
-               "Add to counts[k] the nodes that are k hops from a source, for each source; return the largest k.");
 }
 
 }  // namespace netgraph

@@ -1,4 +1,4 @@
-// The part of netgraph._native that searches graphs and counts hops.
+// The part of netgraph._native that searches for short graphs.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -1,50 +1,29 @@
-// The loops of sums.hpp in portable C++: one kept element after the other.
-#include <cmath>
-#include <cstring>
-
-#include "sums.hpp"
+// The loops of sums.hpp in portable C++: vectors of one.
+#include "sum_rows.hpp"
 
 namespace netgraph {
 namespace {
 
-template <class T>
-double size_of(const void* w, Index k, int power) {
-    const double size = std::fabs(static_cast<double>(static_cast<const T*>(w)[k]));
-    return power == 2 ? size * size : size;
-}
+struct Generic {
+    static constexpr int lanes = 1;
+    using Values = double;
 
-double count(const Word* words, Index width, const double* at) {
-    double sum = 0;
-    for_bits(words, words_for(width), [&](Index k) { sum += at[k]; });
-    return sum;
-}
+    static Values load(const double* at) { return *at; }
+    static Values load(const float* at) { return *at; }
+    static void store(double* at, Values value) { *at = value; }
+    static void store(float* at, Values value) { *at = static_cast<float>(value); }
 
-void scatter(const Word* words, Index width, double y, double* at) {
-    for_bits(words, words_for(width), [&](Index k) { at[k] += y; });
-}
-
-template <class T>
-double dot(const Word* words, Index width, const void* w, int power, const double* at) {
-    double sum = 0;
-    for_bits(words, words_for(width), [&](Index k) { sum += size_of<T>(w, k, power) * at[k]; });
-    return sum;
-}
-
-template <class T>
-void axpy(const Word* words, Index width, const void* w, int power, double y, double* at) {
-    for_bits(words, words_for(width), [&](Index k) { at[k] += size_of<T>(w, k, power) * y; });
-}
-
-template <class T>
-void share(const Word* words, Index width, const void* w, int power, double y, const double* at, void* out) {
-    T* to = static_cast<T*>(out);
-    std::memset(to, 0, width * sizeof(T));
-    for_bits(words, words_for(width), [&](Index k) { to[k] = static_cast<T>(size_of<T>(w, k, power) * at[k] * y); });
-}
+    static Values all(double value) { return value; }
+    static Values add(Values a, Values b) { return a + b; }
+    static Values multiply(Values a, Values b) { return a * b; }
+    static Values multiply_add(Values a, Values b, Values c) { return a * b + c; }
+    static Values size_of(Values value, int power) { return netgraph::size_of(value, power); }
+    static double sum_of(Values value) { return value; }
+    static Values kept_only(Word bits, Values value) { return bits & 1 ? value : 0.0; }
+};
 
 }  // namespace
 
-const SumKernels sums_generic = {
-    "generic", count, scatter, {dot<float>, dot<double>}, {axpy<float>, axpy<double>}, {share<float>, share<double>}};
+const SumKernels sums_generic = sums_of<Generic>("generic");
 
 }  // namespace netgraph

@@ -21,6 +21,7 @@ struct Swap {
 class Scratch {
 public:
     explicit Scratch(Index words) : room(static_cast<std::size_t>(words) + 8) {}
+    const Word* words() const { return const_cast<Scratch*>(this)->words(); }
     Word* words() { return room.data() + (64 - reinterpret_cast<std::uintptr_t>(room.data()) % 64) % 64 / sizeof(Word); }
 
 private:

@@ -17,6 +17,9 @@ class Sweep {
     // nothing else is valid.
     Index run(Index* consistent);
 
+    // Products: one bit a unit for each factor, where it is not zero.
+    const std::vector<Word>& factors() const { return factors_; }
+
     // One byte a unit each.
     void write(std::uint8_t* live, std::uint8_t* nonzero, std::uint8_t* co) const;
 

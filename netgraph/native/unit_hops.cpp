@@ -6,6 +6,8 @@
 
 namespace netgraph {
 
+constexpr Index together = 64 * spread_words;
+
 UnitHops::UnitHops(const Plan& plan, const Word* bits, bool undirected)
     : plan_(plan),
       to_fixed_point_(undirected || plan.cyclic),
@@ -76,42 +78,59 @@ Index UnitHops::layer_of(Index unit) const {
 }
 
 void UnitHops::count(const Index* sources, Index n_sources, const std::uint8_t* wanted, Index* counts) {
-    constexpr Index together = 64 * spread_words;
     for (Index first = 0; first < n_sources;) {
         const Index layer = layer_of(sources[first]);
         Index last = first + 1;
         while (last < n_sources && last < first + together && layer_of(sources[last]) == layer) ++last;
-        search(sources + first, last - first, wanted, counts);
+        for (Index i = first; i < last; ++i) counts[0] -= wanted[sources[i]];
+        search(sources + first, last - first, wanted, [counts](Index hops, Index came) { counts[hops] += came; });
         first = last;
     }
 }
 
+void UnitHops::count_each(const Index* sources, Index n_sources, const std::uint8_t* wanted, Index* hops,
+                          Index* pairs) {
+    for (Index first = 0; first < n_sources; first += together) {
+        const Index now = std::min(together, n_sources - first);
+        for (Index i = first; i < first + now; ++i) pairs[i] -= wanted[sources[i]];
+        search(sources + first, now, wanted, [&](Index far, Index came) {
+            if (!came) return;
+            Index each[together] = {};
+            tally(wanted, each);
+            for (Index i = 0; i < now; ++i) {
+                pairs[first + i] += each[i];
+                hops[first + i] += far * each[i];
+            }
+        });
+    }
+}
+
+// A search leaves nothing in `next`, and `front` is read only where this search has written it.
 void UnitHops::clear() {
     for (std::size_t i = 0; i < touched_.size(); ++i) {
         if (!touched_[i]) continue;
         const Layer& layer = plan_.layers[i];
-        for (Scratch* rows : {&seen_, &front_, &next_})
-            std::fill_n(row(*rows, layer.first_unit), layer.units * spread_words, 0);
+        std::fill_n(row(seen_, layer.first_unit), layer.units * spread_words, 0);
         touched_[i] = active_[i] = coming_[i] = 0;
     }
 }
 
 void UnitHops::touch(Index layer) { touched_[layer] = coming_[layer] = 1; }
 
-void UnitHops::search(const Index* sources, Index n_sources, const std::uint8_t* wanted, Index* counts) {
+// Calls reached(hops, how many bits came to wanted units) for 0, 1, 2 ... hops, while the front holds what came.
+template <class Reached>
+void UnitHops::search(const Index* sources, Index n_sources, const std::uint8_t* wanted, Reached reached) {
     clear();
     for (Index w = 0; w < spread_words; ++w) full_[w] = low_bits(std::clamp<Index>(n_sources - 64 * w, 0, 64));
-    Index themselves = 0;
     for (Index i = 0; i < n_sources; ++i) {
         set_bit(row(next_, sources[i]), i);
         touch(layer_of(sources[i]));
-        themselves += wanted[sources[i]];
     }
     follow_wiring();
-    counts[0] += settle(wanted) - themselves;
+    reached(0, settle(wanted));
     for (Index hops = 1; step(); ++hops) {
         follow_wiring();
-        counts[hops] += settle(wanted);
+        reached(hops, settle(wanted));
     }
 }
 
@@ -141,15 +160,9 @@ void UnitHops::follow_wiring() {
     }
 }
 
-bool UnitHops::bring(const Word* bits, Index unit) {
-    const Word* seen = row(seen_, unit);
-    Word *next = row(next_, unit), fresh = 0;
-    for (Index w = 0; w < spread_words; ++w) {
-        const Word news = bits[w] & ~seen[w] & ~next[w];
-        next[w] |= news;
-        fresh |= news;
-    }
-    return fresh != 0;
+// From one row, or from as many as there are units, to `next`.
+bool UnitHops::bring(const Word* bits, Index stride, Index unit, Index units) {
+    return kernels().hops.bring(bits, stride, units, row(seen_, unit), row(next_, unit));
 }
 
 bool UnitHops::follow(const Wires& c) {
@@ -158,15 +171,14 @@ bool UnitHops::follow(const Wires& c) {
         const std::vector<std::int32_t>&from = c.backwards ? plan_.pair_target : plan_.pair_source,
                                &to = c.backwards ? plan_.pair_source : plan_.pair_target;
         for (Index i = c.first_pair; i < c.first_pair + c.n_pairs; ++i)
-            changed |= bring(row(next_, c.source + from[i]), c.target + to[i]);
+            changed |= bring(row(next_, c.source + from[i]), 0, c.target + to[i], 1);
+    } else if (c.fan_in == 1 && c.fan_out == 1) {
+        changed = bring(row(next_, c.source), spread_words, c.target, c.groups);
     } else {
         for (Index g = 0; g < c.groups; ++g) {
             Word joined[spread_words] = {};
-            for (Index i = 0; i < c.fan_in; ++i) {
-                const Word* next = row(next_, c.source + g * c.fan_in + i);
-                for (Index w = 0; w < spread_words; ++w) joined[w] |= next[w];
-            }
-            for (Index i = 0; i < c.fan_out; ++i) changed |= bring(joined, c.target + g * c.fan_out + i);
+            kernels().hops.join(row(next_, c.source + g * c.fan_in), c.fan_in, joined);
+            changed |= bring(joined, 0, c.target + g * c.fan_out, c.fan_out);
         }
     }
     if (changed) touch(c.target_layer);
@@ -178,7 +190,6 @@ Index UnitHops::settle(const std::uint8_t* wanted) {
     Index count = 0;
     for (std::size_t i = 0; i < active_.size(); ++i) {
         const Layer& layer = plan_.layers[i];
-        if (active_[i]) std::fill_n(row(front_, layer.first_unit), layer.units * spread_words, 0);
         active_[i] = coming_[i];
         coming_[i] = 0;
         if (!active_[i]) continue;
@@ -186,6 +197,29 @@ Index UnitHops::settle(const std::uint8_t* wanted) {
                                        row(seen_, layer.first_unit), row(front_, layer.first_unit));
     }
     return count;
+}
+
+// each[i] += how many wanted units source i has just come to. A byte a source counts up to 255 rows.
+void UnitHops::tally(const std::uint8_t* wanted, Index* each) const {
+    std::uint8_t bytes[together], sums[together] = {};
+    int rows = 0;
+    const auto flush = [&] {
+        for (Index i = 0; i < together; ++i) each[i] += sums[i];
+        std::fill_n(sums, together, 0);
+        rows = 0;
+    };
+    for (std::size_t i = 0; i < active_.size(); ++i) {
+        if (!active_[i]) continue;
+        const Index first = plan_.layers[i].first_unit;
+        for (Index unit = first; unit < first + plan_.layers[i].units; ++unit) {
+            const Word* bits = row(front_, unit);
+            if (!wanted[unit] || std::all_of(bits, bits + spread_words, [](Word word) { return word == 0; })) continue;
+            kernels().bits_to_bytes(bits, together, bytes);
+            for (Index j = 0; j < together; ++j) sums[j] = static_cast<std::uint8_t>(sums[j] + bytes[j]);
+            if (++rows == 255) flush();
+        }
+    }
+    flush();
 }
 
 }  // namespace netgraph

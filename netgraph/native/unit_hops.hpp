@@ -20,6 +20,9 @@ public:
     // one layer should follow each other.
     void count(const Index* sources, Index n_sources, const std::uint8_t* wanted, Index* counts);
 
+    // Adds to pairs[i] how many wanted units other than itself source i reaches, and to hops[i] how far these are in all.
+    void count_each(const Index* sources, Index n_sources, const std::uint8_t* wanted, Index* hops, Index* pairs);
+
 private:
     // Edges by target: the sources of row r are sources[offsets[r]] ... ; units count from the first of the network.
     struct Edges {
@@ -37,16 +40,19 @@ private:
     void add_wires(const Wire& wire, bool backwards);
     void add_reverse(const Edges& edges);
     Index layer_of(Index unit) const;
-    Word* row(Scratch& rows, Index unit) { return rows.words() + unit * spread_words; }
+    static const Word* row(const Scratch& rows, Index unit) { return rows.words() + unit * spread_words; }
+    static Word* row(Scratch& rows, Index unit) { return rows.words() + unit * spread_words; }
 
     void clear();
     void touch(Index layer);
-    void search(const Index* sources, Index n_sources, const std::uint8_t* wanted, Index* counts);
+    template <class Reached>
+    void search(const Index* sources, Index n_sources, const std::uint8_t* wanted, Reached reached);
     bool step();
     void follow_wiring();
     bool follow(const Wires& wires);
-    bool bring(const Word* bits, Index unit);
+    bool bring(const Word* bits, Index stride, Index unit, Index units);
     Index settle(const std::uint8_t* wanted);
+    void tally(const std::uint8_t* wanted, Index* each) const;
 
     const Plan& plan_;
     bool to_fixed_point_;

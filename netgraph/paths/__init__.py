@@ -2,11 +2,17 @@
 
 Three means, never to be compared with each other: `average_shortest_path_length` of a node graph, and of a network
 `input_output_path_length` and `unit_path_length`. A mean path length falls when a graph falls apart, because pairs
-that no path joins are left out: the reachable fraction belongs beside it.
+that no path joins are left out: the reachable fraction belongs beside it. For graphs too large each has an `estimate_`
+from a sample of its sources.
 """
 
 from netgraph.paths.bound import aspl_gap, aspl_lower_bound, diameter_lower_bound
-from netgraph.paths.estimate import Estimate, estimate_average_shortest_path_length
+from netgraph.paths.estimate import (
+    Estimate,
+    estimate_average_shortest_path_length,
+    estimate_input_output_path_length,
+    estimate_unit_path_length,
+)
 from netgraph.paths.frontier import aopu, gradient_resistance
 from netgraph.paths.measures import (
     average_shortest_path_length,
@@ -33,6 +39,8 @@ __all__ = [
     "diameter_lower_bound",
     "distance_histogram",
     "estimate_average_shortest_path_length",
+    "estimate_input_output_path_length",
+    "estimate_unit_path_length",
     "gradient_resistance",
     "input_output_path_length",
     "input_output_reachable_fraction",

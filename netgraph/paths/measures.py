@@ -20,6 +20,7 @@ __all__ = [
     "hop_counts",
     "reachable_fraction",
     "shortest_path_lengths",
+    "total_hops",
 ]
 
 
@@ -47,7 +48,7 @@ def average_shortest_path_length(graph: NodeGraph) -> float:
     """
     counts = distance_histogram(graph)
     pairs = int(counts[1:].sum())
-    return float(counts @ np.arange(len(counts))) / pairs if pairs else float("nan")
+    return total_hops(counts) / pairs if pairs else float("nan")
 
 
 def reachable_fraction(graph: NodeGraph) -> float:
@@ -136,6 +137,26 @@ def hop_counts(graph: NodeGraph, sources: np.ndarray) -> np.ndarray:
     return counts[: most + 1]
 
 
+def total_hops(counts: np.ndarray) -> int:
+    """Return the sum of hops over all pairs that a histogram counts.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (largest distance + 1,)
+        As `distance_histogram` returns it.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> total_hops(np.array([4, 6, 4, 2]))
+    20
+    """
+    return int(counts @ np.arange(counts.size))
+
+
 def shortest_path_lengths(graph: NodeGraph) -> np.ndarray:
     """Return the number of hops between every two nodes, -1 where no path joins them.
 
@@ -153,13 +174,8 @@ def shortest_path_lengths(graph: NodeGraph) -> np.ndarray:
     >>> shortest_path_lengths(NodeGraph.from_edges(4, [(0, 1), (1, 2)])).tolist()
     [[0, 1, 2, -1], [1, 0, 1, -1], [2, 1, 0, -1], [-1, -1, -1, 0]]
     """
-    lengths = np.zeros((graph.n_nodes, graph.n_nodes), dtype=np.int32)
-    for start in range(0, graph.n_nodes, reference.TOGETHER):
-        sources = np.arange(start, min(start + reference.TOGETHER, graph.n_nodes))
-        part = lengths[:, start : start + len(sources)]
-        missing = np.zeros(part.shape, dtype=bool)
-        for rows in reference.reached(graph, sources):
-            missing = reference.bits_of(rows, len(sources)) == 0
-            part += missing
-        part[missing] = -1
+    if native.kernels is None:
+        return reference.path_lengths(graph)
+    lengths = np.empty((graph.n_nodes, graph.n_nodes), dtype=np.int32)
+    _native.write_hops(graph.offsets, graph.targets, np.arange(graph.n_nodes), lengths)
     return lengths

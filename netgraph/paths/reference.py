@@ -1,6 +1,6 @@
 """Breadth-first search from many nodes at once in numpy: one bit a source, packed into words.
 
-The compiled kernel `count_hops` does the same; this is its fallback and its oracle.
+The compiled kernels `count_hops` and `write_hops` do the same; this is their fallback and their oracle.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import numpy as np
 
 from netgraph.node_graph import NodeGraph
 
-__all__ = ["bits_of", "count_hops", "frontiers", "joined", "reached"]
+__all__ = ["bits_of", "count_hops", "frontiers", "joined", "path_lengths", "reached"]
 
 TOGETHER = 512
 """Sources of one search: wide enough for numpy to be busy, narrow enough to stay in the cache."""
@@ -23,6 +23,20 @@ def count_hops(graph: NodeGraph, sources: np.ndarray) -> np.ndarray:
         steps = [int(np.bitwise_count(rows).sum()) for rows in reached(graph, batch)]
         counts[: len(steps)] += np.diff(steps, prepend=0)
     return np.trim_zeros(counts, "b")
+
+
+def path_lengths(graph: NodeGraph) -> np.ndarray:
+    """Return the hops between every two nodes, -1 where no path joins them: ndarray of int32, (n_nodes, n_nodes)."""
+    lengths = np.zeros((graph.n_nodes, graph.n_nodes), dtype=np.int32)
+    for start in range(0, graph.n_nodes, TOGETHER):
+        sources = np.arange(start, min(start + TOGETHER, graph.n_nodes))
+        part = lengths[:, start : start + len(sources)]
+        missing = np.zeros(part.shape, dtype=bool)
+        for rows in reached(graph, sources):
+            missing = bits_of(rows, len(sources)) == 0
+            part += missing
+        part[missing] = -1
+    return lengths
 
 
 def reached(graph: NodeGraph, sources: np.ndarray) -> Iterator[np.ndarray]:

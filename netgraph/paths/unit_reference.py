@@ -1,4 +1,6 @@
-"""Hops between units in numpy, over all edges and wiring one by one: fallback and oracle of `count_unit_hops`."""
+"""Hops between units in numpy, over all edges and wiring one by one: fallback and oracle of the kernels for units."""
+
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -7,7 +9,7 @@ from netgraph.convert.explode import exploded
 from netgraph.graph import NetGraph
 from netgraph.paths.reference import TOGETHER
 
-__all__ = ["count_unit_hops"]
+__all__ = ["count_each_unit_hops", "count_unit_hops"]
 
 
 def count_unit_hops(graph: NetGraph, sources: np.ndarray, wanted: np.ndarray, *, undirected: bool) -> np.ndarray:
@@ -25,23 +27,48 @@ def count_unit_hops(graph: NetGraph, sources: np.ndarray, wanted: np.ndarray, *,
     -------
     ndarray of int64
     """
+    counts = np.zeros(graph.n_units + 1, dtype=np.int64)
+    counts[0] -= int(wanted[sources].sum())
+    for _, hops, front in _fronts(graph, sources, undirected):
+        counts[hops] += int(front[wanted].sum())
+    return counts[: int(counts.nonzero()[0].max(initial=0)) + 1]
+
+
+def count_each_unit_hops(
+    graph: NetGraph, sources: np.ndarray, wanted: np.ndarray, *, undirected: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each source the hops to the other, wanted units that it reaches, in all, and how many these are.
+
+    Parameters and shapes are those of `count_unit_hops`.
+
+    Returns
+    -------
+    hops, pairs : ndarray of int64, shape (n_sources,)
+    """
+    total, pairs = np.zeros(len(sources), dtype=np.int64), -wanted[sources].astype(np.int64)
+    for start, hops, front in _fronts(graph, sources, undirected):
+        came = front[wanted].sum(axis=0)
+        pairs[start : start + len(came)] += came
+        total[start : start + len(came)] += hops * came
+    return total, pairs
+
+
+def _fronts(graph: NetGraph, sources: np.ndarray, undirected: bool) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield the place of the first source of a batch, hops, and which source comes to which unit with these."""
     edges = _matrix(graph, undirected, weighted=True)
     wires = _matrix(graph, undirected, weighted=False)
-    counts = np.zeros(graph.n_units + 1, dtype=np.int64)
     for start in range(0, len(sources), TOGETHER):
         batch = sources[start : start + TOGETHER]
         front = np.zeros((graph.n_units, len(batch)), dtype=bool)
         front[batch, np.arange(len(batch))] = True
         seen = np.zeros_like(front)
-        counts[0] -= int(wanted[batch].sum())
         hops = 0
         while front.any():
             front = _closure(wires, front, seen)
             seen |= front
-            counts[hops] += int(front[wanted].sum())
+            yield start, hops, front
             front = _across(edges, front) & ~seen
             hops += 1
-    return counts[: int(counts.nonzero()[0].max(initial=0)) + 1]
 
 
 def _matrix(graph: NetGraph, undirected: bool, *, weighted: bool) -> csr_array:

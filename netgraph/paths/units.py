@@ -8,6 +8,7 @@ from netgraph import native
 from netgraph.compiled import plan_of
 from netgraph.graph import NetGraph
 from netgraph.paths import unit_reference
+from netgraph.paths.measures import total_hops
 
 if TYPE_CHECKING:
     from netgraph import _native
@@ -18,6 +19,7 @@ __all__ = [
     "input_output_path_length",
     "input_output_reachable_fraction",
     "unit_distance_histogram",
+    "unit_hops_and_pairs",
     "unit_path_length",
     "unit_reachable_fraction",
 ]
@@ -72,6 +74,48 @@ def unit_distance_histogram(
     counts = np.zeros(graph.n_units + 1, dtype=np.int64)
     _native.count_unit_hops(plan_of(graph).kernel_plan, graph.bits, starts, wanted, undirected, counts)
     return counts[: int(counts.nonzero()[0].max(initial=0)) + 1]
+
+
+def unit_hops_and_pairs(
+    graph: NetGraph, sources: np.ndarray, *, targets: np.ndarray | None = None, undirected: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each source the hops to the target units that it reaches, in all, and how many these are.
+
+    Parameters
+    ----------
+    graph : NetGraph
+    sources : ndarray of int, shape (n_sources,)
+        Unit ids, each once.
+    targets : ndarray of int or None
+        Unit ids; None: all units.
+    undirected : bool
+        Whether edges and wiring are walked both ways.
+
+    Returns
+    -------
+    hops, pairs : ndarray of int64, shape (n_sources,)
+
+    Raises
+    ------
+    IndexError
+        An id is no unit of the graph.
+
+    Examples
+    --------
+    >>> import netgraph as ng
+    >>> hops, pairs = unit_hops_and_pairs(ng.from_biadjacency([[[1, 0], [1, 1]], [[1, 0]]]), np.array([0, 1]))
+    >>> hops.tolist(), pairs.tolist()
+    ([4, 1], [3, 1])
+    """
+    wanted = np.zeros(graph.n_units, dtype=bool)
+    wanted[_units(graph, "targets", targets)] = True
+    _units(graph, "sources", sources)
+    if native.kernels is None:
+        return unit_reference.count_each_unit_hops(graph, sources, wanted, undirected=undirected)
+    hops, pairs = (np.zeros(len(sources), dtype=np.int64) for _ in range(2))
+    plan = plan_of(graph).kernel_plan
+    _native.count_each_unit_hops(plan, graph.bits, sources.astype(np.int64), wanted, undirected, hops, pairs)
+    return hops, pairs
 
 
 def unit_path_length(graph: NetGraph, *, undirected: bool = False) -> float:
@@ -167,7 +211,7 @@ def input_output_reachable_fraction(graph: NetGraph) -> float:
 
 def _mean(counts: np.ndarray) -> float:
     pairs = int(counts.sum())
-    return float(counts @ np.arange(len(counts))) / pairs if pairs else float("nan")
+    return total_hops(counts) / pairs if pairs else float("nan")
 
 
 def _units(graph: NetGraph, name: str, units: np.ndarray | None) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from netgraph.generators import affine_polarity
 from netgraph.node_graph import NodeGraph
 from netgraph.paths import distance_histogram
+from netgraph.paths.measures import total_hops
 
 __all__ = ["algebraic_seed", "has_algebraic_seed"]
 
@@ -50,4 +51,4 @@ def algebraic_seed(n_nodes: int, degree: int, rng: np.random.Generator) -> NodeG
 def _hops(graph: NodeGraph) -> tuple[int, int]:
     """Return pairs that are not joined and the sum of hops over those that are: shorter graphs compare less."""
     counts = distance_histogram(graph)
-    return graph.n_nodes**2 - int(counts.sum()), int(counts @ np.arange(len(counts)))
+    return graph.n_nodes**2 - int(counts.sum()), total_hops(counts)

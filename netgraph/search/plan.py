@@ -5,14 +5,19 @@ from dataclasses import dataclass, replace
 from netgraph.node_graph import NodeGraph
 from netgraph.paths import aspl_lower_bound, diameter_lower_bound
 from netgraph.search.algebraic import has_algebraic_seed
+from netgraph.search.cayley_starts import MOST_SHARE
 from netgraph.search.tables import GROUPS, MOST_NODES
 
 __all__ = ["METHODS", "Stage", "group_of", "stages_of"]
 
-METHODS = ("auto", "swaps", "pairs", "symmetric", "algebraic")
+METHODS = ("auto", "swaps", "pairs", "symmetric", "cayley", "algebraic")
 
 MOST_PAIRED, MOST_DEGREE = 1 << 14, 127
 """Nodes and degree up to which pairs are counted: a byte a pair, and 128 stands for an edge."""
+
+
+LEAST_TRANSITIVE = 128
+"""Nodes from which on Cayley graphs are shorter than what else is found, or as short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class Stage:
 
     Parameters
     ----------
-    kind : {"Swaps", "TwoHops", "Lifts"}
+    kind : {"Swaps", "TwoHops", "Lifts", "Cayley"}
         The annealer.
     start : {"graph", "random", "algebraic"}
         Where it starts: at the shortest graph so far, at a random graph with a symmetry, at an algebraic graph.
@@ -59,9 +64,21 @@ def stages_of(graph: NodeGraph, *, method: str, objective: str, group: int | Non
             limits = f"at most {MOST_PAIRED} nodes and degree {MOST_DEGREE}"
             raise ValueError(f"objective 'four_cycles': expected {limits}, got {n_nodes} and {degree}")
         return (cycles,)
-    method = _method(graph, group) if method == "auto" else method
-    shorter = _shorter(graph, method, group)
+    shorter = _auto(graph, group) if method == "auto" else _shorter(graph, method, group)
     return (*shorter, cycles) if cycles and diameter_lower_bound(n_nodes, degree) <= 2 else shorter
+
+
+def _auto(graph: NodeGraph, group: int | None) -> tuple[Stage, ...]:
+    """Return the stages of the method that suits the graph, after a look at Cayley graphs where these may be short."""
+    method = _method(graph, group)
+    shorter = _shorter(graph, method, group)
+    degree, n_nodes = int(graph.degrees.max()), graph.n_nodes
+    wide = graph.is_regular and n_nodes >= LEAST_TRANSITIVE and 3 <= degree <= n_nodes // MOST_SHARE
+    if group is not None or not wide or method not in ("symmetric", "swaps"):
+        return shorter
+    if len(shorter) == 1 and method == "symmetric":
+        shorter = (replace(shorter[0], share=0.8), replace(_stage(graph, "swaps", None), hot=4.0))
+    return replace(_stage(graph, "cayley", None), share=0.25), *shorter
 
 
 def _shorter(graph: NodeGraph, method: str, group: int | None) -> tuple[Stage, ...]:
@@ -69,6 +86,8 @@ def _shorter(graph: NodeGraph, method: str, group: int | None) -> tuple[Stage, .
     first = _stage(graph, method, group)
     if method == "pairs":  # which does not see a pair four hops apart
         return replace(first, share=0.7), replace(_stage(graph, "swaps", None), hot=4.0)
+    if method == "cayley":
+        return replace(first, share=0.6), replace(_stage(graph, "swaps", None), hot=4.0)
     if method == "symmetric" and _near(graph):
         polish = replace(_stage(graph, "pairs", None), hot=0.9, cold=0.3, round_steps=1_000_000, anew=True)
         return replace(first, share=0.6), polish
@@ -108,6 +127,11 @@ def _stage(graph: NodeGraph, method: str, group: int | None) -> Stage:
             raise ValueError(f"symmetry {order}: expected {wanted}, got {graph!r}")
         rows = n_nodes // order
         return Stage("Lifts", "random", order, least * rows, round_steps=25_000 * rows * degree, anew=True)
+    if method == "cayley":
+        if not graph.is_regular or not 2 <= degree <= n_nodes // MOST_SHARE or n_nodes > MOST_NODES:
+            wanted = f"a regular graph of at most {MOST_NODES} nodes, {MOST_SHARE} or more for each neighbour"
+            raise ValueError(f"method 'cayley': expected {wanted}, got {graph!r}")
+        return Stage("Cayley", "random", hot=8.0, cold=1.0, round_steps=2000, anew=True)
     if method in ("pairs", "algebraic") and not _paired(n_nodes, degree):
         raise ValueError(
             f"method {method!r}: expected at most {MOST_PAIRED} nodes and degree {MOST_DEGREE}, got {graph!r}"

@@ -9,9 +9,10 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from netgraph.search.reference_cayley import CayleyModel
 from netgraph.search.reference_models import NEVER, TRIES, LiftModel, PairModel, Random, SwapModel
 
-__all__ = ["Lifts", "Model", "Swaps", "TwoHops", "swap_edges"]
+__all__ = ["Cayley", "Lifts", "Model", "Swaps", "TwoHops", "swap_edges"]
 
 
 class Model(Protocol):
@@ -116,6 +117,13 @@ class Lifts(_Annealer[LiftModel]):
 
     def __init__(self, cells: np.ndarray, option: int, random: int) -> None:
         super().__init__(LiftModel(cells, option), random)
+
+
+class Cayley(_Annealer[CayleyModel]):
+    """Moves of the generators of a Cayley graph; energy: the sum of hops from one node. There is no option."""
+
+    def __init__(self, cells: np.ndarray, option: int, random: int) -> None:
+        super().__init__(CayleyModel(cells), random)
 
 
 def swap_edges(cells: np.ndarray, moves: int, tries: int, random: int) -> int:

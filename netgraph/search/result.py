@@ -28,7 +28,7 @@ class SearchProgress:
         Moves that it has tried.
     current, best : float
         Mean path length of the present graph and the best of this stage; while pairs within two hops are counted, as
-        if no pair were more than three hops apart. nan while 4-cycles are counted.
+        if no pair were more than three hops apart. nan while 4-cycles are counted, or Cayley graphs looked at.
     bound : float
         What no graph falls below.
     """
@@ -105,9 +105,9 @@ class SearchState:
 
 
 def path_length_of(stage: Stage, graph: NodeGraph, energy: int) -> float:
-    """Return the mean path length for an energy of a stage."""
+    """Return the mean path length for an energy of a stage, as the trace of a chain has it."""
     n_nodes, pairs = graph.n_nodes, graph.n_nodes * (graph.n_nodes - 1)
-    if stage.kind == "Swaps":
+    if stage.kind in ("Swaps", "Cayley"):
         return energy / pairs
     if stage.kind == "Lifts":
         return energy / (n_nodes // stage.option * (n_nodes - 1))

@@ -11,6 +11,7 @@ import numpy as np
 
 from netgraph.node_graph import NodeGraph
 from netgraph.search.algebraic import algebraic_seed
+from netgraph.search.cayley_starts import graph_of_generators, grown, random_generators
 from netgraph.search.plan import Stage
 from netgraph.search.score import Score, is_connected, score_of
 from netgraph.search.tables import Annealer, graph_of_arcs, graph_of_table, open_annealer, random_arcs, table_of
@@ -71,7 +72,7 @@ class ChainState:
     until : float
         Steps or seconds at which the stage under way ends.
     trace : list of (steps, stage, energy)
-        Whenever the best energy of a stage fell.
+        Whenever the best energy of a stage fell; for Cayley graphs the sum of hops, whenever one was the shortest.
     annealing : Annealing or None
         The stage under way.
     """
@@ -175,7 +176,7 @@ def _round(stage: Stage, state: ChainState, budget: Budget) -> Iterator[tuple[fl
         state.steps, state.block, state.used = state.steps + ran, state.block + 1, state.used + taken
         state.accepted += annealer.accepted - accepted
         _keep(annealer, now)
-        if annealer.best < before:
+        if annealer.best < before and stage.kind != "Cayley":
             state.trace.append((state.steps, state.stage, annealer.best))
         yield _share(state, budget), annealer.energy
 
@@ -241,9 +242,18 @@ def _start(stage: Stage, state: ChainState, rng: np.random.Generator) -> np.ndar
     if stage.start == "graph":
         return table_of(state.best)
     while True:
-        arcs = random_arcs(n_nodes, degree, stage.option, rng)
-        if is_connected(graph_of_arcs(arcs, stage.option)):
-            return arcs
+        if stage.kind == "Cayley":
+            cells = random_generators(n_nodes, degree, rng)
+        else:
+            cells = random_arcs(n_nodes, degree, stage.option, rng)
+        if is_connected(_graph_of(stage, cells)):
+            return cells
+
+
+def _graph_of(stage: Stage, cells: np.ndarray) -> NodeGraph:
+    if stage.kind == "Cayley":
+        return graph_of_generators(cells)
+    return graph_of_arcs(cells, stage.option) if stage.kind == "Lifts" else graph_of_table(cells)
 
 
 def _keep(annealer: Annealer, now: Annealing) -> None:
@@ -273,9 +283,15 @@ def weigh(stage: Stage, state: ChainState) -> None:
     now = state.annealing
     if now is None:
         return
-    found = graph_of_arcs(now.best_cells, stage.option) if stage.kind == "Lifts" else graph_of_table(now.best_cells)
+    found = _graph_of(stage, now.best_cells)
+    if stage.kind == "Cayley":
+        if now.best * state.best.n_nodes > state.score[0]:
+            return  # with fewer nodes it is longer already
+        found = grown(found, state.best.n_nodes, np.random.default_rng([state.seed, state.stage, state.round, 1]))
     if not is_connected(found):
         return
     score = score_of(found)
     if score < state.score:
         state.best, state.score = found, score
+        if stage.kind == "Cayley":
+            state.trace.append((state.steps, state.stage, score[0]))

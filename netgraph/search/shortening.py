@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import numpy as np
@@ -49,15 +49,17 @@ def shorten(
         number of threads, the processor or whether there are compiled kernels.
     seconds : float or None
         Time for all chains together, in place of `steps`. How many steps that is depends on the machine.
-    method : {"auto", "swaps", "pairs", "symmetric", "algebraic"}
+    method : {"auto", "swaps", "pairs", "symmetric", "cayley", "algebraic"}
         - "swaps": the sum of all hops after each swap.
         - "pairs": only the pairs more than two hops apart are counted, which costs the square of the degree and not of
           the nodes; exact for diameters up to 3.
         - "symmetric": starts anew at random graphs with a rotation symmetry and keeps it, for most of the budget; then
           swaps single edges. Best nearly everywhere, for numbers of nodes that a power of two divides.
+        - "cayley": looks at Cayley graphs of semidirect products of cyclic groups, of as many nodes or of a few less:
+          then nodes are put into edges. Then swaps single edges.
         - "algebraic": starts at an affine polarity graph, for 4^m nodes and degrees near 2^m.
-        - "auto": what suits the numbers of nodes and edges. For regular graphs that may be one of the last two, which
-          use no more of `graph` than its size and degree.
+        - "auto": what suits the numbers of nodes and edges. For regular graphs that may be one of the last three, which
+          use no more of `graph` than its size and degree, or two of them one after the other.
     symmetry : int or None
         Order of the rotation, 4, 8, 16, 32 or 64; 1 for no symmetry. None: chosen by the method, for about 8 orbits.
     objective : {"path_length", "four_cycles"}
@@ -84,13 +86,16 @@ def shorten(
         The graph is not connected.
     InfeasibleDegreeError
         The graph has fewer than two nodes.
+    TypeError
+        `graph` is no NodeGraph, or `steps` no whole number.
     ValueError
         Neither or both of `steps` and `seconds` are given, an option is unknown, or the graph does not suit the method.
 
     References
     ----------
     The order/degree problem: Koibuchi et al., "Graph Golf", research.nii.ac.jp/graphgolf. Counting pairs: Shimizu and
-    Mori (2016), exact here and kept up to date swap by swap.
+    Mori (2016), exact here and kept up to date swap by swap. Cayley graphs and new nodes: Kitasuka, Matsuzaki and Iida
+    (2018), IEICE Transactions E101-D.
 
     Examples
     --------
@@ -136,6 +141,11 @@ def resume(
     -------
     Shortened
 
+    Raises
+    ------
+    TypeError
+        `search` is neither.
+
     Examples
     --------
     >>> ring = NodeGraph.from_edges(10, [(i, (i + k) % 10) for i in range(10) for k in (1, 5) if k == 1 or i < 5])
@@ -146,6 +156,8 @@ def resume(
     (False, True)
     """
     state = search.state if isinstance(search, Shortened) else search
+    if not isinstance(state, SearchState):
+        raise TypeError(f"search: expected a Shortened or its state, got {type(search).__name__}")
     if backend is None:
         chains, stopped = _in_threads(state, progress)
     else:
@@ -154,10 +166,14 @@ def resume(
 
 
 def _check(graph: NodeGraph, steps: int | None, seconds: float | None, method: str, objective: str) -> None:
+    if not isinstance(graph, NodeGraph):
+        raise TypeError(f"graph: expected a NodeGraph, got {type(graph).__name__}; NodeGraph.from_networkx makes one")
     if (steps is None) == (seconds is None):
         raise ValueError("steps, seconds: expected one of them, steps= for a result that repeats")
     if (steps if steps is not None else seconds or 0) <= 0:
         raise ValueError(f"steps, seconds: expected more than 0, got {steps if steps is not None else seconds}")
+    if steps is not None and not isinstance(steps, int | np.integer):
+        raise TypeError(f"steps: expected a whole number, got {steps!r}")
     for name, value, known in (("method", method, METHODS), ("objective", objective, OBJECTIVES)):
         if value not in known:
             raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
@@ -170,24 +186,33 @@ def _check(graph: NodeGraph, steps: int | None, seconds: float | None, method: s
 
 
 def _in_threads(state: SearchState, progress: Callable[[SearchProgress], None] | None) -> tuple[list[ChainState], bool]:
-    """Run the chains in threads: the calling thread waits, so that an interrupt never meets a chain half way."""
+    """Run the chains in threads: the calling thread waits, so that an interrupt never meets a chain half way.
+
+    Chains that an interrupt keeps from starting stay as they are.
+    """
     stop, lock = threading.Event(), threading.Lock()
+    futures: list[Future[ChainState]] = []
 
     def run(number: int) -> ChainState:
         report = None if progress is None else _reporter(state, number, progress, lock, stop)
         return run_chain(state.stages, state.chains[number], state.budget, stop=stop, report=report)
 
     with ThreadPoolExecutor(state.threads) as pool:
-        futures = [pool.submit(run, number) for number in range(len(state.chains))]
         try:
-            chains = [future.result() for future in futures]
+            futures.extend(pool.submit(run, number) for number in range(len(state.chains)))
+            wait(futures, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
             stop.set()
-            chains = [future.result() for future in futures]
-        except BaseException:
-            stop.set()
-            raise
-    return chains, stop.is_set()
+        chains = _results(futures, stop)
+    return [*chains, *state.chains[len(chains) :]], stop.is_set()
+
+
+def _results(futures: list[Future[ChainState]], stop: threading.Event) -> list[ChainState]:
+    try:
+        return [future.result() for future in futures]
+    except BaseException:
+        stop.set()
+        raise
 
 
 def _reporter(
@@ -204,6 +229,8 @@ def _reporter(
         stage = state.stages[chain.stage]
         best = chain.annealing.best if chain.annealing is not None else energy
         current, least = (path_length_of(stage, chain.best, value) for value in (energy, best))
+        if stage.kind == "Cayley":  # whose energies are those of graphs of several sizes
+            current = least = float("nan")
         with lock:
             try:
                 progress(SearchProgress(number, share, chain.steps, current, least, bound))

@@ -40,6 +40,8 @@ def swap_edges(
     ------
     SearchLimitError
         The tries did not suffice, as in a complete graph or a star, where no swap is possible.
+    TypeError
+        `nswap` is no whole number.
     ValueError
         `nswap` is negative or the graph too large.
 
@@ -96,6 +98,8 @@ def swap_connection_edges(
         No connection uses the parameter.
     SearchLimitError
         The tries did not suffice.
+    TypeError
+        `nswap` is no whole number.
     ValueError
         `nswap` is negative, or the parameter has several uses.
 
@@ -147,6 +151,8 @@ def _swap_pairs(kept: np.ndarray, rows_per_group: int, nswap: int, tries: int, r
 
 
 def _tries(nswap: int, max_tries: int | None) -> int:
+    if not isinstance(nswap, int | np.integer):
+        raise TypeError(f"nswap: expected a whole number, got {nswap!r}")
     if nswap < 0:
         raise ValueError(f"nswap: expected at least 0, got {nswap}")
     return 100 * nswap if max_tries is None else max_tries

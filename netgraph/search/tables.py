@@ -23,12 +23,12 @@ MOST_NODES = 1 << 16
 GROUPS = (64, 32, 16, 8, 4)
 """Orders of the rotations that the kernels know."""
 
-Annealer = reference.Swaps | reference.TwoHops | reference.Lifts
+Annealer = reference.Swaps | reference.TwoHops | reference.Lifts | reference.Cayley
 """Or the class of the same name of the compiled kernels."""
 
 
 def open_annealer(kind: str, cells: np.ndarray, option: int, random: int) -> Annealer:
-    """Return the annealer of that kind (Swaps, TwoHops or Lifts) on these cells, compiled if there are kernels."""
+    """Return the annealer of that kind, the name of its class, on these cells, compiled if there are kernels."""
     annealer: Annealer = getattr(native.kernels or reference, kind)(cells, option, random)
     return annealer
 

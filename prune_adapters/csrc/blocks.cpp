@@ -42,7 +42,7 @@ bool multiply(const Blocks& matrix, const std::int32_t* places, const T* values,
               T* y) {
     if (!is_good(matrix, places)) return false;
     if (batch == 0 || matrix.rows == 0 || matrix.height == 0) return true;
-    const std::vector<Tile> tiles = tiles_of(batch, n_block_widths - 1, elements_of<T>);
+    const std::vector<BatchTile> tiles = tiles_of(batch, n_block_widths - 1, elements_of<T>);
     const Index together = block_rows_together(matrix.height), widest = elements_of<T>(tiles[0].width);
     const Index n_columns = matrix.columns * matrix.width, n_rows = matrix.rows * matrix.height;
     const Ranges ranges(static_cast<Index>(tiles.size()), matrix.rows, together);
@@ -52,7 +52,7 @@ bool multiply(const Blocks& matrix, const std::int32_t* places, const T* values,
         T* packed = scratch<T, 0>(n_columns * widest);
         T* buffer = scratch<T, 1>(together * matrix.height * widest);
         for (Index part = first; part < last; ++part) {
-            const Tile& tile = tiles[part / ranges.n];
+            const BatchTile& tile = tiles[part / ranges.n];
             if (part == first || part % ranges.n == 0)
                 kernels.pack[tile.width](x + tile.first * n_columns, n_columns, tile.n_rows, n_columns, packed);
             const Index begin = std::min(matrix.rows, part % ranges.n * ranges.size);

@@ -5,8 +5,8 @@
 
 namespace prune_adapters {
 
-// These run on the threads of torch, with the same bits for any number of them, and return false, having touched nothing
-// outside the arrays, where a table has an entry out of range.
+// These run on the threads of torch, with the same bits for any number of them, and return false, having touched
+// nothing outside the arrays, where a table has an entry out of range.
 
 // y (batch, rows * height) = x (batch, columns * width) times the transposed matrix, plus bias, which may be null. For
 // the gradient of x: the tables of the transposed matrix, whose blocks have their values at `places`, transposed.

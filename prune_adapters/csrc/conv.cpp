@@ -87,7 +87,7 @@ private:
         const Tile& tile = tiles[now.tile];
         const Layout& layout = layouts[tile.by_images];
         if (last.tile < 0 || tiles[last.tile].by_images != tile.by_images)
-            std::fill(strip, strip + channels * layout.plane, T{0});
+            clear_margins(window, layout, channels, strip);
         Index known = 0;
         if (now.tile == last.tile && now.strip == last.strip + 1) {
             const Index moved = layout.out_rows * window.rows.stride;
@@ -104,7 +104,7 @@ private:
     }
 
     bool is_three(const Layout& layout) const {
-        return layout.by_images && terms.rows == 1 && !terms.by_taps && window.is_plain_three();
+        return layout.by_images && !terms.by_taps && window.is_plain_three();
     }
 
     void sum_group(const Place& place, Index g, const T* strip, T* sums) const {
@@ -121,8 +121,7 @@ private:
             const ConvSums<T> job{strip, own.entries.data() + begin, entries, own.taps.data(), terms.taps, weights,
                                   bias ? bias + channel : nullptr, sums, y_plane, rows, layout.vectors,
                                   layout.row_step, layout.vector_step};
-            if (is_three(layout)) kernels.sums3(job);
-            else kernels.sums[part == 8 ? 3 : part / 2](job);
+            (is_three(layout) ? kernels.sums3 : kernels.sums)[part == 8 ? 3 : part / 2](job);
             for (Index r = 0; r < part; ++r) store(tile, layout, channel + r, start, rows, sums + r * y_plane);
             first += part;
         }
@@ -156,6 +155,11 @@ private:
 };
 
 template <class T>
+Terms<T> no_terms(Index groups, Index rows) {
+    return {groups, rows, 1, std::vector<std::int32_t>(static_cast<std::size_t>(groups + 1)), {}, false, {}, nullptr};
+}
+
+template <class T>
 Index largest_grouping() {
     return Index{1} << (conv_kernels().of<T>().groupings - 1);
 }
@@ -180,11 +184,10 @@ void conv_input_gradient(const ConvTables& tables, const Window& window, Index b
             const Target<T> target{grad_x, channels, height, width, rows.first, row_stride, columns.first,
                                    column_stride};
             Window seen{rows.axis, columns.axis};
-            const bool none = seen.taps() == 0;
+            const bool none = seen.taps() == 0;  // positions that no output reads
             if (none) seen.rows.taps = seen.columns.taps = 1;
-            Terms<T> terms;
-            if (none) terms = {tables.inputs, tables.in_block, 1, std::vector<std::int32_t>(tables.inputs + 1), {}, false, {}, nullptr};
-            else terms = transposed_terms(tables, values, largest_grouping<T>(), rows, columns);
+            const Terms<T> terms = none ? no_terms<T>(tables.inputs, tables.in_block)
+                                        : transposed_terms(tables, values, largest_grouping<T>(), rows, columns);
             Sums<T>(terms, seen, batch, tables.outputs * tables.out_block, grad, nullptr, target).run();
         }
 }

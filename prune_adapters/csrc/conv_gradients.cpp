@@ -37,8 +37,9 @@ public:
         const bool whole = layout.out_rows == window.rows.out;
         const Index together = whole ? std::clamp<Index>(chunk_bytes / (a_tile * sizeof(T)), 1, all) : 1;
         const Scratch<T> strips(together * a_tile), grads(together * outputs * grad_plane);
-        std::fill(strips.data(), strips.data() + together * a_tile, T{0});
-        std::fill(grads.data(), grads.data() + together * outputs * grad_plane, T{0});
+        for (Index tile = 0; tile < together; ++tile)
+            clear_margins(window, layout, inputs, strips.data() + tile * a_tile);
+        if (!layout.by_images) std::fill(grads.data(), grads.data() + together * outputs * grad_plane, T{0});
         for (Index first = 0; first < all; first += together)
             for (Index start = 0; start < window.rows.out; start += layout.out_rows)
                 add_chunk(tiles.data() + first, std::min(together, all - first), start, strips.data(), grads.data());
@@ -63,8 +64,9 @@ private:
         in_parallel(n_tiles * (inputs + outputs), grain(inputs + outputs), [&](Index begin, Index end) {
             for (Index i = begin; i < end; ++i) {
                 const Index tile = i / (inputs + outputs), channel = i % (inputs + outputs);
-                if (channel < inputs) pack_input(tiles[tile], channel, start, rows, strips + tile * inputs * layout.plane);
-                else pack_grad(tiles[tile], channel - inputs, start, rows, grads + tile * outputs * grad_plane);
+                T *strip = strips + tile * inputs * layout.plane, *own = grads + tile * outputs * grad_plane;
+                if (channel < inputs) pack_input(tiles[tile], channel, start, rows, strip);
+                else pack_grad(tiles[tile], channel - inputs, start, rows, own);
             }
         });
         const Index n_parts = static_cast<Index>(parts.size());

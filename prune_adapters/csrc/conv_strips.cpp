@@ -18,8 +18,8 @@ Index whole(Index count, Index unit) { return (count + unit - 1) / unit; }
 
 void require_fitting(bool fits) {
     if (fits) return;
-    throw std::runtime_error("prune_adapters: the rows of these images are too wide for the convolution; expected fewer "
-                             "than 2^31 elements in the padded rows that one output row reads");
+    throw std::runtime_error("prune_adapters: the rows of these images are too wide for the convolution; expected "
+                             "fewer than 2^31 elements in the padded rows that one output row reads");
 }
 
 // The input columns that a window sees: padded column `begin` is column `first` of the image.
@@ -29,8 +29,8 @@ struct Seen {
 
 Seen seen(const Axis& axis) {
     const Index first = std::max<Index>(axis.begin, 0);
-    const Index beyond = std::min(axis.begin + axis.reach(axis.out), axis.in);
-    return {first, first - axis.begin, std::max<Index>(beyond - first, 0)};
+    const Index reach = axis.reach(axis.out), beyond = std::min(axis.begin + reach, axis.in);
+    return {first, std::min(first - axis.begin, reach), std::max<Index>(beyond - first, 0)};
 }
 
 // One row of one image, its columns sorted by phase.
@@ -70,6 +70,17 @@ Layout layout_of(const Window& window, Index channels, Index lanes, bool by_imag
     // Planes that are whole pages apart would all want the same lines of the first cache.
     if (layout.plane * element_size % 4096 == 0) layout.plane += lanes;
     return layout;
+}
+
+template <class T>
+void clear_margins(const Window& window, const Layout& layout, Index channels, T* strip) {
+    if (!layout.by_images) return std::fill(strip, strip + channels * layout.plane, T{0});
+    const Seen columns = seen(window.columns);
+    for (Index channel = 0; channel < channels; ++channel, strip += layout.plane)
+        for (T* row = strip; row < strip + layout.in_rows * layout.strip_row; row += layout.strip_row) {
+            std::fill(row, row + columns.begin * layout.lanes, T{0});
+            std::fill(row + (columns.begin + columns.count) * layout.lanes, row + layout.strip_row, T{0});
+        }
 }
 
 template <class T>
@@ -138,6 +149,7 @@ Scratch<T>::~Scratch() {
 }
 
 #define PRUNE_ADAPTERS_INSTANCES(T)                                                                             \
+    template void clear_margins<T>(const Window&, const Layout&, Index, T*);                                    \
     template void load_rows<T>(const ConvKernels<T>&, const Window&, const Layout&, const Images<T>&, Index, Index, \
                                Index, Index, Index, T*);                                                        \
     template class Scratch<T>;

@@ -1,31 +1,10 @@
 // Strips: rows of images, packed for the kernels of cpu/conv.hpp.
 #pragma once
 
+#include "conv_tables.hpp"
 #include "cpu/conv.hpp"
 
 namespace prune_adapters {
-
-// One dimension of a correlation: output o reads input o * stride + begin + k * step for each tap k; outside is 0.
-struct Axis {
-    Index in, out, stride, begin, taps, step;
-
-    bool is_plain_three() const { return taps == 3 && stride == 1 && step == 1; }
-    Index span() const { return (taps - 1) * step + 1; }
-    Index reach(Index outputs) const { return (outputs - 1) * stride + span(); }  // inputs that `outputs` of them read
-};
-
-// The axis of a convolution as torch describes it.
-inline Axis axis_of(Index in, Index taps, Index stride, Index padding, Index dilation) {
-    const Index span = (taps - 1) * dilation + 1;
-    return {in, (in + 2 * padding - span) / stride + 1, stride, -padding, taps, dilation};
-}
-
-struct Window {
-    Axis rows, columns;
-
-    Index taps() const { return rows.taps * columns.taps; }
-    bool is_plain_three() const { return rows.is_plain_three() && columns.is_plain_three(); }
-};
 
 // How a strip lies in memory: [channel][row][column][image], or, by columns, [channel][row][phase][column] of one
 // image, where column c of the padded row has phase c % stride. All steps in elements.
@@ -58,8 +37,11 @@ struct Images {
     Index n_images, channels;
 };
 
-// Fill rows [from, to) of the strip whose first output row is `start`, for channels [first, last). Columns outside of
-// the images are not written: they were zero at the start and stay so.
+// Set the columns outside of the images to 0, once: they stay so.
+template <class T>
+void clear_margins(const Window& window, const Layout& layout, Index channels, T* strip);
+
+// Fill rows [from, to) of the strip whose first output row is `start`, for channels [first, last), but for its margins.
 template <class T>
 void load_rows(const ConvKernels<T>& kernels, const Window& window, const Layout& layout, const Images<T>& images,
                Index start, Index from, Index to, Index first, Index last, T* strip);

@@ -6,19 +6,30 @@
 namespace prune_adapters {
 namespace {
 
+// `part` rows side by side: element (row, tap) lies at row * row_step + tap.
+template <int part, class T>
+void interleave(const T* from, Index row_step, const std::vector<Index>& taps, T* at) {
+    for (const Index tap : taps)
+        for (int r = 0; r < part; ++r) *at++ = from[r * row_step + tap];
+}
+
+template <class T>
+using Interleave = void (*)(const T*, Index, const std::vector<Index>&, T*);
+
 // The weights of one group in the order of the kernels, of blocks whose element (row, entry within, tap) lies at
 // row * row_step + entry * entry_step + taps[k].
 template <class T, class Block>
 void lay_out(Index n_blocks, Index n_entries, const std::vector<Index>& parts, const std::vector<Index>& taps,
              Index row_step, Index entry_step, const Block& block, T* at) {
+    static constexpr Interleave<T> kernels[] = {interleave<1, T>, interleave<2, T>, interleave<4, T>, interleave<8, T>};
     Index first = 0;
     for (const Index part : parts) {
-        for (Index j = 0; j < n_blocks; ++j)
-            for (Index e = 0; e < n_entries; ++e) {
-                const T* from = block(j) + first * row_step + e * entry_step;
-                for (const Index tap : taps)
-                    for (Index r = 0; r < part; ++r) *at++ = from[r * row_step + tap];
-            }
+        const Interleave<T> kernel = kernels[part == 8 ? 3 : part / 2];
+        const Index step = part * static_cast<Index>(taps.size());
+        for (Index j = 0; j < n_blocks; ++j) {
+            const T* from = block(j) + first * row_step;
+            for (Index e = 0; e < n_entries; ++e, at += step) kernel(from + e * entry_step, row_step, taps, at);
+        }
         first += part;
     }
 }

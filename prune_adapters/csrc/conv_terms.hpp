@@ -9,15 +9,6 @@
 
 namespace prune_adapters {
 
-// What an operator is given, checked: see prune_adapters/ops/conv.py for the three families.
-struct ConvTables {
-    const std::int32_t *ptr, *idx, *t_ptr, *t_idx, *t_perm;
-    Index outputs, inputs, count;  // channels (of blocks: groups of channels), and the length of idx
-    Index kh, kw;
-    Index out_block = 1, in_block = 1;
-    bool by_taps = false;  // idx counts taps: (channel * kh + ky) * kw + kx
-};
-
 // Entries e in [ptr[g], ptr[g + 1]) are those of the output channels of group g, `rows` of them. The weights of output
 // rows [r, r + n) that a kernel takes at a time are [entry][tap][n], from (ptr[g] * rows + entries of g * r) * taps on.
 template <class T>
@@ -38,7 +29,7 @@ Terms<T> terms_of(const ConvTables& tables, const T* values, Index largest);
 
 // The taps of one dimension, by residue of the input position: which the transposed convolution sums there, in order.
 struct Residue {
-    Axis axis;          // reads the gradient; its outputs are positions first, first + stride, ... of the input
+    Axis axis;  // reads the gradient; its outputs are positions first, first + stride, ... of the input
     Index first;
     Index last_tap, tap_step;  // its tap j is tap last_tap - j * tap_step
 };

@@ -8,6 +8,8 @@
 #include "linear_kernels.hpp"
 #include "netgraph/native/isa.hpp"
 #include "netgraph/native/kernels.hpp"
+#include "ranks.hpp"
+#include "soft.hpp"
 
 namespace prune_adapters {
 namespace {
@@ -31,7 +33,8 @@ struct Block {
 const Kernels& kernels() { return choice.get(); }
 
 bool use_kernels(const char* name) {
-    return choice.use(name) && use_linear_kernels(name) && use_conv_kernels(name) && netgraph::use_kernels(name);
+    return choice.use(name) && use_linear_kernels(name) && use_conv_kernels(name) && use_ranks(name) && use_soft(name) &&
+           netgraph::use_kernels(name);
 }
 
 void pack(const std::uint8_t* flags, Index count, std::uint8_t* bits) {

@@ -8,6 +8,9 @@
 #include "linear_kernels.hpp"
 #include "operators/operators.hpp"
 #include "panels.hpp"
+#include "reach.hpp"
+#include "select.hpp"
+#include "soft.hpp"
 #include "torch_api.hpp"
 
 #define PRUNE_ADAPTERS_EXPORT extern "C" __attribute__((visibility("default")))
@@ -85,3 +88,48 @@ PRUNE_ADAPTERS_EXPORT bool prune_adapters_permute(const float* values, const std
     }
 PRUNE_ADAPTERS_EXPORT_LINEAR(float, f32)
 PRUNE_ADAPTERS_EXPORT_LINEAR(double, f64)
+// The tensors are rows of three: where the elements lie, where their bits do or null, how many there are. Returns
+// Bound::Kind.
+static Selection selection_of(const void* const* tensors, Index count, int element, bool magnitude) {
+    std::vector<Competitors> all;
+    for (Index i = 0; i < count; ++i, tensors += 3)
+        all.push_back({static_cast<const char*>(tensors[0]), static_cast<const std::uint8_t*>(tensors[1]),
+                       static_cast<Index>(reinterpret_cast<std::intptr_t>(tensors[2]))});
+    return Selection(std::move(all), static_cast<Element>(element), magnitude);
+}
+PRUNE_ADAPTERS_EXPORT int prune_adapters_keep_largest(const void* const* tensors, Index count, int element,
+                                                      bool magnitude, Index keep, Key* key, std::uint8_t* const* bits) {
+    const Selection selection = selection_of(tensors, count, element, magnitude);
+    const Bound bound = selection.kth_largest(keep);
+    selection.mark_largest(keep, bound, {bits, bits + count});
+    *key = bound.value;
+    return bound.kind;
+}
+
+PRUNE_ADAPTERS_EXPORT void prune_adapters_band_stop(int number, const void* weight, double threshold, double sharpness,
+                                                    Index count, void* masked, void* mask) {
+    soft().forward[number](weight, threshold, sharpness, count, masked, mask);
+}
+PRUNE_ADAPTERS_EXPORT void prune_adapters_band_stop_backward(int number, const void* grad, const void* grad_mask,
+                                                             const void* weight, double threshold, double sharpness,
+                                                             Index count, void* result) {
+    soft().backward[number](grad, grad_mask, weight, threshold, sharpness, count, result);
+}
+
+// `shape` holds rows, columns, taps and groups; an element of -1 stands for packed bits.
+static Edges edges_of(const void* weight, int element, const Index* shape) {
+    const Shape all{shape[0], shape[1], shape[2], shape[3]};
+    return {weight, element < 0, element < 0 ? Element::uint8 : static_cast<Element>(element), all};
+}
+PRUNE_ADAPTERS_EXPORT void prune_adapters_reach_targets(const void* weight, int element, const Index* shape,
+                                                        const std::uint8_t* live, std::uint8_t* targets) {
+    reach_targets(edges_of(weight, element, shape), live, targets);
+}
+PRUNE_ADAPTERS_EXPORT void prune_adapters_reach_sources(const void* weight, int element, const Index* shape,
+                                                        const std::uint8_t* co, std::uint8_t* sources) {
+    reach_sources(edges_of(weight, element, shape), co, sources);
+}
+PRUNE_ADAPTERS_EXPORT Index prune_adapters_count_consistent(const void* weight, int element, const Index* shape,
+                                                            const std::uint8_t* live, const std::uint8_t* co) {
+    return count_consistent(edges_of(weight, element, shape), live, co);
+}

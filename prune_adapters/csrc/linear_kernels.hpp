@@ -26,8 +26,8 @@ struct Panels {
     Index columns_of(Index p) const { return columns - p * panel < panel ? columns - p * panel : panel; }
 };
 
-// A matrix of blocks of `height` x `width` elements: those of block row r have places ptr[r] up to ptr[r + 1], and block
-// k lies in block column idx[k].
+// A matrix of blocks of `height` x `width` elements: those of block row r have places ptr[r] up to ptr[r + 1], and
+// block k lies in block column idx[k].
 struct Blocks {
     const std::int32_t* ptr;  // (rows + 1)
     const std::int32_t* idx;
@@ -57,9 +57,9 @@ struct PanelKernels {
     void (*multiply_rows)(const Panels& matrix, const T* values, const T* bias, const T* x, Index n_rows, Index begin,
                           Index end, T* y);
 
-    // found[k] = sum over b of g[row of k][b] * x[column of k][b], for two tiles each if `two`; added if `add`.
-    void (*dots[n_widths])(const Panels& matrix, const T* g_tiles, const T* x_tiles, bool two, Index begin, Index end,
-                           bool add, T* found);
+    // found[k] = sum over b of g[row of k][b] * x[column of k][b] in rows from begin to end; added if `add`.
+    void (*dots[n_widths])(const Panels& matrix, const T* g_tile, const T* x_tile, Index begin, Index end, bool add,
+                           T* found);
 };
 
 constexpr int n_block_widths = 3;
@@ -73,8 +73,8 @@ struct BlockKernels {
     void (*pack[n_block_widths])(const T* rows, Index stride, Index n_rows, Index features, T* tile);
 
     // y[b][r] = bias[r] + sum of block[r][c] * x[c][b] over the blocks of each block row from begin to end. The values
-    // of block k are at places[k], or at k if places is null; `transposed` blocks lie there column by column. y_tile has
-    // room for the rows of block_rows_together(matrix.height) block rows.
+    // of block k are at places[k], or at k if places is null; `transposed` blocks lie there column by column. y_tile
+    // has room for the rows of block_rows_together(matrix.height) block rows.
     void (*multiply[n_block_widths])(const Blocks& matrix, const std::int32_t* places, bool transposed, const T* values,
                                      const T* bias, const T* x_tile, Index begin, Index end, T* y_tile, T* y,
                                      Index stride, Index n_rows);

@@ -74,8 +74,8 @@ bool multiply_few(const Panels& matrix, const T* values, const T* bias, const T*
 // Every tile is cut into ranges of rows of the matrix if there are fewer tiles than threads; a thread packs the tiles
 // of which it has a range.
 template <class T>
-void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const T* x, const std::vector<Tile>& tiles,
-                    T* y) {
+void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const T* x,
+                    const std::vector<BatchTile>& tiles, T* y) {
     const auto n_tiles = static_cast<Index>(tiles.size());
     const Ranges ranges(n_tiles, matrix.rows, rows_apart);
     const Index widest = elements_of<T>(tiles[0].width);
@@ -85,7 +85,7 @@ void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const 
         T* packed = scratch<T, 0>(matrix.columns * widest);
         T* kept = scratch<T, 1>(ranges.size * widest);
         for (Index part = first; part < last; ++part) {
-            const Tile& tile = tiles[part / ranges.n];
+            const BatchTile& tile = tiles[part / ranges.n];
             if (part == first || part % ranges.n == 0)
                 kernels.tiles.pack[tile.width](x + tile.first * matrix.columns, matrix.columns, tile.n_rows,
                                                matrix.columns, packed);
@@ -97,19 +97,14 @@ void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const 
     });
 }
 
-// Rows of the batch feature by feature: two tiles of them, or one if one holds all.
+// Up to a tile of rows, feature by feature.
 template <class T>
-void pack_tiles(const T* rows, Index columns, Index n_rows, int width, bool two, T* tiles) {
-    const Index apart = elements_of<T>(width);
-    const Index features = 64, n_parts = ceil_div(columns, features);
-    in_parallel((two ? 2 : 1) * n_parts, grain_of(features * apart), [&](Index first, Index last) {
-        for (Index part = first; part < last; ++part) {
-            const Index tile = part / n_parts, begin = part % n_parts * features;
-            const Index now = std::min(apart, std::max<Index>(0, n_rows - tile * apart));
-            linear_kernels().of<T>().tiles.pack[width](rows + tile * apart * columns + begin, columns, now,
-                                                       std::min(features, columns - begin),
-                                                       tiles + (tile * columns + begin) * apart);
-        }
+void pack_tile(const T* rows, Index columns, const BatchTile& tile, T* packed) {
+    const Index features = 64, apart = elements_of<T>(tile.width);
+    in_parallel(ceil_div(columns, features), grain_of(features * apart), [&](Index first, Index last) {
+        const Index begin = first * features, end = std::min(columns, last * features);
+        linear_kernels().of<T>().tiles.pack[tile.width](rows + tile.first * columns + begin, columns, tile.n_rows,
+                                                        end - begin, packed + begin * apart);
     });
 }
 
@@ -130,18 +125,15 @@ bool dots(const Panels& matrix, const T* g, const T* x, Index batch, T* found) {
     if (!is_whole(matrix) || !check(matrix)) return false;
     if (batch == 0) std::fill(found, found + matrix.count, T{0});
     if (batch == 0) return true;
-    const int width = tiles_of(batch, linear_kernels().of<T>().tiles.widest, elements_of<T>)[0].width;
-    const Index apart = elements_of<T>(width);
-    const bool two = batch > apart;
-    T* g_tiles = scratch<T, 2>((two ? 2 : 1) * matrix.rows * apart);
-    T* x_tiles = scratch<T, 3>((two ? 2 : 1) * matrix.columns * apart);
-    for (Index first = 0; first < batch; first += 2 * apart) {
-        const Index now = std::min(2 * apart, batch - first);
-        pack_tiles(g + first * matrix.rows, matrix.rows, now, width, two, g_tiles);
-        pack_tiles(x + first * matrix.columns, matrix.columns, now, width, two, x_tiles);
-        const Index work = matrix.count / std::max<Index>(1, matrix.rows) * now;
+    const std::vector<BatchTile> tiles = tiles_of(batch, linear_kernels().of<T>().tiles.widest, elements_of<T>);
+    T* g_tile = scratch<T, 2>(matrix.rows * elements_of<T>(tiles[0].width));
+    T* x_tile = scratch<T, 3>(matrix.columns * elements_of<T>(tiles[0].width));
+    for (const BatchTile& tile : tiles) {
+        pack_tile(g, matrix.rows, tile, g_tile);
+        pack_tile(x, matrix.columns, tile, x_tile);
+        const Index work = matrix.count / std::max<Index>(1, matrix.rows) * elements_of<T>(tile.width);
         in_parallel(matrix.rows, grain_of(work), [&](Index begin, Index end) {
-            linear_kernels().of<T>().panels.dots[width](matrix, g_tiles, x_tiles, two, begin, end, first > 0, found);
+            linear_kernels().of<T>().panels.dots[tile.width](matrix, g_tile, x_tile, begin, end, tile.first > 0, found);
         });
     }
     return true;

@@ -1,20 +1,18 @@
-// Work for the threads of torch.
+// Work cut into parts for the threads of torch; in tests without torch, one part after the other.
 #pragma once
 
 #include "tensors.hpp"
 
 namespace prune_adapters {
 
-// function(begin, end) for parts of [0, count) of at least `grain`; all of it here where torch is not bound (in tests).
-template <class Function>
-void in_parallel(Index count, Index grain, const Function& function) {
-    if (count <= 0) return;
-    if (!torch::api.parallel_for) return function(Index{0}, count);
-    const auto part = [](torch::Size begin, torch::Size end, void* context) {
-        (*static_cast<const Function*>(context))(Index{begin}, Index{end});
+// Calls work(begin, end) until all numbers from 0 to `count` have been covered; a thread takes at least `grain`.
+template <class F>
+void in_parallel(torch::Size count, torch::Size grain, const F& work) {
+    if (!torch::api.parallel_for) return work(torch::Size{0}, count);
+    const auto call = [](torch::Size begin, torch::Size end, void* context) {
+        (*static_cast<const F*>(context))(begin, end);
     };
-    void* context = const_cast<void*>(static_cast<const void*>(&function));
-    torch::check(torch::api.parallel_for(0, count, grain, part, context), "parallel_for");
+    torch::check(torch::api.parallel_for(0, count, grain, call, const_cast<F*>(&work)), "parallel_for");
 }
 
 }  // namespace prune_adapters

@@ -22,15 +22,15 @@ inline Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 inline Index grain_of(Index work) { return std::max<Index>(1, worth_a_thread / std::max<Index>(1, work)); }
 
 // Rows of a batch that lie in one tile.
-struct Tile {
+struct BatchTile {
     Index first, n_rows;
     int width;
 };
 
 // A batch in tiles that hold up to unit, 2 * unit, ... rows: all as wide as `widest` says but the last one.
 template <class Size>
-std::vector<Tile> tiles_of(Index batch, int widest, const Size& size_of) {
-    std::vector<Tile> tiles;
+std::vector<BatchTile> tiles_of(Index batch, int widest, const Size& size_of) {
+    std::vector<BatchTile> tiles;
     for (Index first = 0; first < batch;) {
         int width = 0;
         while (width < widest && size_of(width) < batch - first) ++width;

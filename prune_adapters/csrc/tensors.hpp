@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "torch_api.hpp"
@@ -17,6 +18,10 @@ class OwnTensor {
 public:
     explicit OwnTensor(Value value) : handle(reinterpret_cast<Tensor*>(value)) {}
     OwnTensor(OwnTensor&& other) noexcept : handle(other.handle) { other.handle = nullptr; }
+    OwnTensor& operator=(OwnTensor&& other) noexcept {
+        std::swap(handle, other.handle);
+        return *this;
+    }
     OwnTensor(const OwnTensor&) = delete;
     OwnTensor& operator=(const OwnTensor&) = delete;
     ~OwnTensor() {
@@ -28,7 +33,8 @@ public:
     const Size* sizes() const { return get<Size*>(api.sizes, "sizes"); }
     const Size* strides() const { return get<Size*>(api.strides, "strides"); }
     std::int32_t dtype() const { return get<std::int32_t>(api.dtype, "dtype"); }
-    bool on_cpu() const { return get<std::int32_t>(api.device_type, "device_type") == api.device_type_cpu(); }
+    std::int32_t device_type() const { return get<std::int32_t>(api.device_type, "device_type"); }
+    bool on_cpu() const { return device_type() == api.device_type_cpu(); }
     bool is_contiguous() const { return get<bool>(api.is_contiguous, "is_contiguous"); }
     const void* data() const { return get<const void*>(api.data, "data"); }
     void* mutable_data() const { return get<void*>(api.mutable_data, "mutable_data"); }
@@ -42,7 +48,6 @@ public:
         return value;
     }
 
-private:
     template <class T>
     T get(Status (*function)(Tensor*, T*), const char* name) const {
         T found{};
@@ -50,18 +55,25 @@ private:
         return found;
     }
 
+private:
     Tensor* handle;
 };
 
-// A new tensor on the CPU, contiguous.
-inline OwnTensor empty(std::int32_t dtype, const std::vector<Size>& sizes) {
+// A new tensor, contiguous.
+inline OwnTensor empty(std::int32_t dtype, const std::vector<Size>& sizes, std::int32_t device_type,
+                       std::int32_t device_index) {
     std::vector<Size> strides(sizes.size());
     Size next = 1;
     for (std::size_t d = sizes.size(); d-- > 0; next *= sizes[d]) strides[d] = next;
     Tensor* made = nullptr;
     const auto dim = static_cast<Size>(sizes.size());
-    check(api.empty_strided(dim, sizes.data(), strides.data(), dtype, api.device_type_cpu(), 0, &made), "empty");
+    check(api.empty_strided(dim, sizes.data(), strides.data(), dtype, device_type, device_index, &made), "empty");
     return OwnTensor(reinterpret_cast<Value>(made));
+}
+
+// The same on the CPU.
+inline OwnTensor empty(std::int32_t dtype, const std::vector<Size>& sizes) {
+    return empty(dtype, sizes, api.device_type_cpu(), 0);
 }
 
 // The elements of a list argument: handles or numbers. The list itself is gone afterwards.
@@ -87,6 +99,14 @@ inline std::vector<bool> take_flags(Value value) {
     std::vector<bool> flags;
     for (const Value flag : values) flags.push_back(flag & 1);
     return flags;
+}
+
+// A list of tensors as a result: torch owns them then.
+inline Value give_tensors(std::vector<OwnTensor> tensors) {
+    List* list = nullptr;
+    check(api.new_list(tensors.size(), &list), "new_list");
+    for (OwnTensor& tensor : tensors) check(api.list_push(list, tensor.release()), "list_push");
+    return reinterpret_cast<Value>(list);
 }
 
 }  // namespace prune_adapters::torch

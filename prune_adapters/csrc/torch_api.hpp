@@ -27,6 +27,8 @@ using Range = void (*)(Size begin, Size end, void* context);
     X(list_size, torch_list_size, Status(List*, std::size_t*))                                             \
     X(list_item, torch_list_get_item, Status(List*, std::size_t, Value*))                                  \
     X(delete_list, torch_delete_list, Status(List*))                                                       \
+    X(new_list, torch_new_list_reserve_size, Status(std::size_t, List**))                                  \
+    X(list_push, torch_list_push_back, Status(List*, Value))                                               \
     X(delete_tensor, aoti_torch_delete_tensor_object, Status(Tensor*))                                     \
     X(sizes, aoti_torch_get_sizes, Status(Tensor*, Size**))                                                \
     X(strides, aoti_torch_get_strides, Status(Tensor*, Size**))                                            \
@@ -47,14 +49,22 @@ using Range = void (*)(Size begin, Size end, void* context);
     X(dtype_bool, aoti_torch_dtype_bool, std::int32_t())                                                   \
     X(dtype_int16, aoti_torch_dtype_int16, std::int32_t())                                                 \
     X(dtype_int32, aoti_torch_dtype_int32, std::int32_t())                                                 \
+    X(dtype_int64, aoti_torch_dtype_int64, std::int32_t())                                                 \
+    X(dtype_float16, aoti_torch_dtype_float16, std::int32_t())                                             \
+    X(dtype_bfloat16, aoti_torch_dtype_bfloat16, std::int32_t())                                           \
     X(dtype_float32, aoti_torch_dtype_float32, std::int32_t())                                             \
     X(dtype_float64, aoti_torch_dtype_float64, std::int32_t())                                             \
     X(device_type_cpu, aoti_torch_device_type_cpu, std::int32_t())
 
-struct Api {
 #define PRUNE_ADAPTERS_MEMBER(name, symbol, ...) std::add_pointer_t<__VA_ARGS__> name;
+
+// Looks one up in `library` for `api` and returns the name of what is missing.
+#define PRUNE_ADAPTERS_BIND(name, symbol, ...)                                             \
+    api.name = reinterpret_cast<std::add_pointer_t<__VA_ARGS__>>(dlsym(library, #symbol)); \
+    if (!api.name) return #symbol;
+
+struct Api {
     PRUNE_ADAPTERS_TORCH_FUNCTIONS(PRUNE_ADAPTERS_MEMBER)
-#undef PRUNE_ADAPTERS_MEMBER
 };
 
 // What `bind` has found.

@@ -232,7 +232,7 @@ class RegularConv2d(_Regular):
     self_loops : bool
         Whether a node reads its own inputs.
     share_neighbours : int
-        See `netgraph.relational_biadjacency`.
+        See `netgraph.relational_biadjacency`. Blocks have as many outputs as before and so many times fewer inputs.
 
     Attributes
     ----------

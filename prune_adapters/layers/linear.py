@@ -150,7 +150,7 @@ class RegularLinear(_Linear):
     self_loops : bool
         Whether a node reads its own inputs.
     share_neighbours : int
-        See `netgraph.relational_biadjacency`.
+        See `netgraph.relational_biadjacency`. Blocks have as many outputs as before and so many times fewer inputs.
     device, dtype
         As in torch.
 

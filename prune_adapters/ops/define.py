@@ -1,13 +1,20 @@
 """Defines the operators ``torch.ops.prune_adapters.*``: schema, reference, and what torch asks of each."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 
-__all__ = ["define", "narrow_on_cpu", "operators"]
+__all__ = ["Batch", "define", "narrow_on_cpu", "operators"]
 
 operators = torch.library.Library("prune_adapters", "DEF")
 """Holds the definitions; they are gone once it is. Pass it as ``lib=`` to the functions of `torch.library`."""
+
+
+class Batch(Protocol):
+    """What torch tells a rule for `torch.vmap`."""
+
+    batch_size: int
 
 
 def define(schema: str, reference: Callable[..., object], fake: Callable[..., object]) -> None:

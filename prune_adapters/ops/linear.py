@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from prune_adapters.ops import reference
-from prune_adapters.ops.autograd import Call, refuse_gradients, register_layer
+from prune_adapters.ops.autograd import Call, autocasts, refuse_gradients, register_layer
 from prune_adapters.ops.define import define, narrow_on_cpu
 
 __all__ = ["block_linear", "csr_linear", "sddmm"]
@@ -251,7 +251,7 @@ def _check_floats(
         if tensor is None:
             continue
         _check_size(f"{where}: {name}", tensor, shape)
-        if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+        if tensor.dtype != x.dtype and not autocasts(x.device):
             raise ValueError(f"{where}: expected {name} of dtype {x.dtype} as x is, got {tensor.dtype}")
         if tensor.device != x.device:
             raise ValueError(f"{where}: expected {name} on {x.device} where x is, got {tensor.device}")

@@ -5,11 +5,12 @@ memory layout, eight to a byte, least significant bit first. The operators are `
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 
 from prune_adapters.ops import reference
-from prune_adapters.ops.define import define
+from prune_adapters.ops.define import Batch, define, operators
 
 __all__ = ["apply_masks_", "pack_mask", "unpack_mask"]
 
@@ -51,7 +52,7 @@ def apply_masks_(tensors: Sequence[torch.Tensor], bits: Sequence[torch.Tensor]) 
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         raise RuntimeError("apply_masks_: has no gradient; call it under torch.no_grad()")
     torch.ops.prune_adapters.apply_masks_(tensors, bits)
-    if not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is None:
         torch.autograd.graph.increment_version(tensors)
 
 
@@ -109,18 +110,47 @@ def unpack_mask(bits: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     tensor([[ True, False,  True],
             [ True, False, False]])
     """
-    _check_bits("unpack_mask", bits, torch.Size(size), bits.device)
+    _check_bits("unpack_mask", bits, size, bits.device)
     return torch.ops.prune_adapters.unpack_mask(bits.contiguous(), size)
 
 
-def _check_bits(where: str, bits: torch.Tensor, size: torch.Size, device: torch.device) -> None:
+def _check_bits(where: str, bits: torch.Tensor, size: Sequence[int], device: torch.device) -> None:
     if bits.dtype != torch.uint8:
         raise ValueError(f"{where}: expected bits of dtype torch.uint8, got {bits.dtype}; use pack_mask(mask)")
     if bits.device != device:
         raise ValueError(f"{where}: expected bits on {device}, got {bits.device}")
-    n_bytes = (size.numel() + 7) // 8
+    n_bytes = (prod(size) + 7) // 8  # torch.Size would make an exported size a constant
     if bits.shape != (n_bytes,):
         raise ValueError(f"{where}: expected bits of shape ({n_bytes},) for {tuple(size)}, got {tuple(bits.shape)}")
+
+
+def _apply_to_batch(
+    batch: Batch, dims: Sequence[Sequence[int | None]], tensors: Sequence[torch.Tensor], bits: Sequence[torch.Tensor]
+) -> tuple[None, None]:
+    for number in range(batch.batch_size):
+        for tensor, own, dim, bits_dim in zip(tensors, bits, *dims, strict=True):
+            if dim is None and bits_dim is not None:
+                raise RuntimeError("apply_masks_: many masks for one tensor; vmap over the tensor, too")
+            one = tensor if dim is None else tensor.select(dim, number)
+            torch.ops.prune_adapters.apply_masks_(
+                [one], [own if bits_dim is None else own.select(bits_dim, number).contiguous()]
+            )
+    return None, None
+
+
+def _pack_batch(batch: Batch, dims: Sequence[int], mask: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """The bits of each mask begin a byte of their own."""
+    flags = mask.movedim(dims[0], 0).reshape(batch.batch_size, -1)
+    whole = torch.nn.functional.pad(flags, (0, -flags.shape[1] % 8))
+    return torch.ops.prune_adapters.pack_mask(whole).view(batch.batch_size, -1), 0
+
+
+def _unpack_batch(
+    batch: Batch, dims: Sequence[int], bits: torch.Tensor, size: Sequence[int]
+) -> tuple[torch.Tensor, int]:
+    rows = bits.movedim(dims[0], 0).contiguous()
+    flags = torch.ops.prune_adapters.unpack_mask(rows.view(-1), [batch.batch_size, 8 * rows.shape[1]])
+    return flags[:, : prod(size)].reshape(batch.batch_size, *size), 0
 
 
 define(
@@ -134,7 +164,9 @@ define(
     fake=lambda mask: mask.new_empty((mask.numel() + 7) // 8, dtype=torch.uint8),
 )
 define(
-    "unpack_mask(Tensor bits, int[] size) -> Tensor",
+    "unpack_mask(Tensor bits, SymInt[] size) -> Tensor",
     reference.unpack_mask,
     fake=lambda bits, size: bits.new_empty(size, dtype=torch.bool),
 )
+for _name, _rule in (("apply_masks_", _apply_to_batch), ("pack_mask", _pack_batch), ("unpack_mask", _unpack_batch)):
+    torch.library.register_vmap(f"prune_adapters::{_name}", _rule, lib=operators)

@@ -5,9 +5,4 @@ from prune_adapters.plans.pair import PairPlan
 from prune_adapters.plans.sparse import SparsePlan
 from prune_adapters.plans.tap import TapPlan
 
-__all__ = [
-    "BlockPlan",
-    "PairPlan",
-    "SparsePlan",
-    "TapPlan",
-]
+__all__ = ["BlockPlan", "PairPlan", "SparsePlan", "TapPlan"]

@@ -299,7 +299,7 @@ def _plan(
 
 def _panel_for(density: float, columns: int) -> int:
     """Return how many columns a panel should have: many values in each row of it, and x in the fastest cache."""
-    for least, panel in ((0.3, 128), (0.1, 256), (0.03, 512)):
+    for least, panel in ((0.25, 128), (0.03, 256)):
         if density >= least:
             return max(1, min(panel, columns))
     return max(1, min(WIDEST, columns))

@@ -91,10 +91,12 @@ void multiply_blocks(const Blocks& matrix, const std::int32_t* places, bool tran
     }
 }
 
-// A group of features of a batch, row after row, each padded with zeros to whole vectors.
+// A group of features of a batch, row after row, each padded with zeros to whole vectors; to half a vector if that is
+// enough.
 template <class L>
 Index padded(Index features) {
-    return (features + L::count - 1) / L::count * L::count;
+    const Index size = L::size > 16 && features <= L::count / 2 ? L::count / 2 : L::count;
+    return (features + size - 1) / size * size;
 }
 
 template <class L>
@@ -132,9 +134,11 @@ PRUNE_ADAPTERS_INLINE void add_outer(const typename L::Element* g, Index g_apart
         }
 }
 
-template <class L>
-void outer_blocks(const Blocks& matrix, const typename L::Element* g_groups, const typename L::Element* x_groups,
-                  Index n_rows, Index begin, Index end, bool add, typename L::Element* found) {
+// Vectors L, or half of L where a block is narrow; groups are padded for L.
+template <class Vectors, class L>
+void outer_in(const Blocks& matrix, const typename L::Element* g_groups, const typename L::Element* x_groups,
+              Index n_rows, Index begin, Index end, bool add, typename L::Element* found) {
+    constexpr int count = Vectors::count;
     const Index g_apart = padded<L>(matrix.height), x_apart = padded<L>(matrix.width);
     for (Index block_row = begin; block_row < end; ++block_row) {
         const typename L::Element* g = g_groups + block_row * n_rows * g_apart;
@@ -142,15 +146,24 @@ void outer_blocks(const Blocks& matrix, const typename L::Element* g_groups, con
             const typename L::Element* x = x_groups + matrix.idx[k] * n_rows * x_apart;
             typename L::Element* block = found + k * matrix.height * matrix.width;
             in_steps<rows_at_once<L>(2)>(matrix.height, [&](auto rows, Index row) {
-                in_steps<2>(x_apart / L::count, [&](auto vectors, Index v) {
-                    const Index column = v * L::count;
-                    add_outer<L, decltype(vectors)::value, decltype(rows)::value>(
+                in_steps<2>(x_apart / count, [&](auto vectors, Index v) {
+                    const Index column = v * count;
+                    add_outer<Vectors, decltype(vectors)::value, decltype(rows)::value>(
                         g + row, g_apart, x + column, x_apart, n_rows, add, block + row * matrix.width + column,
                         matrix.width, matrix.width - column);
                 });
             });
         }
     }
+}
+
+template <class L>
+void outer_blocks(const Blocks& matrix, const typename L::Element* g_groups, const typename L::Element* x_groups,
+                  Index n_rows, Index begin, Index end, bool add, typename L::Element* found) {
+    using Half = Lanes<typename L::Element, (L::size > 16 ? L::size / 2 : 16)>;
+    const bool narrow = padded<L>(matrix.width) < L::count;
+    const auto outer = narrow ? outer_in<Half, L> : outer_in<L, L>;
+    outer(matrix, g_groups, x_groups, n_rows, begin, end, add, found);
 }
 
 }  // namespace

@@ -57,9 +57,9 @@ constexpr int n_groupings = 4;  // kernels for 1, 2, 4, 8 outputs at a time
 template <class T>
 struct ConvKernels {
     int lanes;
-    int groupings;  // how many of them there are in `sums`
+    int groupings;  // how many of them there are
     void (*sums[n_groupings])(const ConvSums<T>&);
-    void (*sums3)(const ConvSums<T>&);  // one output, 3 x 3 taps side by side, steps of one vector
+    void (*sums3[n_groupings])(const ConvSums<T>&);  // for 3 x 3 taps side by side, steps of one vector
     int gradient_groupings;
     void (*gradients[n_groupings])(const ConvGradients<T>&);
     void (*gradients3)(const ConvGradients<T>&);  // one output, offsets in nines: 3 x 3 taps side by side

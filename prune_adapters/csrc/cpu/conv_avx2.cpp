@@ -1,4 +1,4 @@
-// The convolution kernels with 256-bit vectors.
+// The convolution kernels with 256-bit vectors; compiled with -mavx2 -mfma.
 #include "conv_loops.hpp"
 
 namespace prune_adapters {

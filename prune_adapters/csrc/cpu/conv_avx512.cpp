@@ -1,4 +1,4 @@
-// The convolution kernels with 512-bit vectors.
+// The convolution kernels with 512-bit vectors; compiled with -mavx512{f,bw,vl,dq} -mfma.
 #include "conv_loops.hpp"
 
 namespace prune_adapters {

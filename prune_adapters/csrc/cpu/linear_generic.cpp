@@ -1,4 +1,5 @@
-// The kernels of the linear operators with vectors of 128 bits, which the compiler makes of what the processor surely has.
+// The kernels of the linear operators with vectors of 128 bits, which the compiler makes of what the processor surely
+// has.
 #include "linear.hpp"
 
 namespace prune_adapters {

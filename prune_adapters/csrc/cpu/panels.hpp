@@ -92,29 +92,28 @@ void multiply(const Panels& matrix, const typename L::Element* values, const typ
     }
 }
 
-// One row of the matrix times n_rows rows of x; vectors run along the row.
-template <class L, int n_rows>
-PRUNE_ADAPTERS_INLINE void multiply_row(const typename L::Element* values, const std::uint16_t* idx, Index first,
-                                        Index last, const typename L::Element* x, Index stride,
-                                        typename L::Element* found) {
-    using T = typename L::Element;
-    typename L::Vector sums[n_rows] = {};
+// One row of the matrix times n_rows rows of x. Vectors would have to be gathered, which takes longer than to add the
+// elements one by one: eight sums, so that no addition waits.
+template <class T, int n_rows>
+PRUNE_ADAPTERS_INLINE void multiply_row(const T* values, const std::uint16_t* idx, Index first, Index last, const T* x,
+                                        Index stride, T* found) {
+    constexpr int n_sums = 8 / n_rows;
+    T sums[n_rows][n_sums] = {};
     Index k = first;
-    for (; k + L::count <= last; k += L::count) {
-        const auto weights = L::load(values + k);
+    for (; k + n_sums <= last; k += n_sums) {
         PRUNE_ADAPTERS_UNROLL
-        for (int b = 0; b < n_rows; ++b) {
-            typename L::Vector picked;
+        for (int j = 0; j < n_sums; ++j) {
             PRUNE_ADAPTERS_UNROLL
-            for (int j = 0; j < L::count; ++j) picked[j] = x[b * stride + idx[k + j]];
-            sums[b] += weights * picked;
+            for (int b = 0; b < n_rows; ++b) sums[b][j] += values[k + j] * x[b * stride + idx[k + j]];
         }
     }
-    PRUNE_ADAPTERS_UNROLL
+    T rest[n_rows] = {};
+    for (; k < last; ++k)
+        for (int b = 0; b < n_rows; ++b) rest[b] += values[k] * x[b * stride + idx[k]];
     for (int b = 0; b < n_rows; ++b) {
-        T rest = 0;
-        for (Index j = k; j < last; ++j) rest += values[j] * x[b * stride + idx[j]];
-        found[b] = sum<L>(sums[b]) + rest;
+        for (int left = n_sums / 2; left > 0; left /= 2)
+            for (int j = 0; j < left; ++j) sums[b][j] += sums[b][j + left];
+        found[b] = sums[b][0] + rest[b];
     }
 }
 
@@ -126,7 +125,7 @@ void multiply_rows_at_once(const Panels& matrix, const typename L::Element* valu
         const std::int32_t* ptr = matrix.rows_of(p);
         for (Index r = begin; r < end; ++r) {
             T found[rows_at_once];
-            multiply_row<L, rows_at_once>(values, matrix.idx, ptr[r], ptr[r + 1], x + p * matrix.panel, matrix.columns,
+            multiply_row<T, rows_at_once>(values, matrix.idx, ptr[r], ptr[r + 1], x + p * matrix.panel, matrix.columns,
                                           found);
             const T start = bias ? bias[r] : 0;
             for (int b = 0; b < rows_at_once; ++b) {
@@ -149,59 +148,60 @@ void multiply_rows(const Panels& matrix, const typename L::Element* values, cons
 }
 
 // The product of a row of g with a row of x, lane by lane.
-template <class L, int n, bool two>
-PRUNE_ADAPTERS_INLINE typename L::Vector product(const typename L::Vector* g, const typename L::Element* x,
-                                                 Index x_apart) {
+template <class L, int n>
+PRUNE_ADAPTERS_INLINE typename L::Vector product(const typename L::Vector* g, const typename L::Element* x) {
     typename L::Vector found = g[0] * L::load(x);
     PRUNE_ADAPTERS_UNROLL
     for (int v = 1; v < n; ++v) found += g[v] * L::load(x + v * L::count);
-    if constexpr (two) {
-        PRUNE_ADAPTERS_UNROLL
-        for (int v = 0; v < n; ++v) found += g[n + v] * L::load(x + x_apart + v * L::count);
-    }
     return found;
 }
 
-template <class L, int n, bool two>
-void dots_of_rows(const Panels& matrix, const typename L::Element* g_tiles, const typename L::Element* x_tiles,
-                  Index begin, Index end, bool add, typename L::Element* found) {
+// Products of single elements, lane by lane, that wait to be summed many at once. They have places one after another.
+template <class L>
+struct Waiting {
+    static constexpr Index room = 64;
+    typename L::Vector products[room];
+    typename L::Element* to;
+    Index filled;
+    bool add;
+
+    void sum() {
+        for (Index k = filled; k % L::count; ++k) products[k] = typename L::Vector{};
+        for (Index k = 0; k < filled; k += L::count) {
+            const Index now = std::min<Index>(L::count, filled - k);
+            const auto dots = sums<L>(products + k);
+            L::store_first(to + k, add ? L::load_first(to + k, now) + dots : dots, now);
+        }
+        to += filled;
+        filled = 0;
+    }
+};
+
+// Elements of a panel have places one after another, so rows that are short are summed together with the next.
+template <class L, int n>
+void dots(const Panels& matrix, const typename L::Element* g_tile, const typename L::Element* x_tile, Index begin,
+          Index end, bool add, typename L::Element* found) {
     constexpr Index width = n * L::count;
-    const Index x_apart = matrix.columns * width;
     for (Index p = 0; p < matrix.n_panels; ++p) {
         const std::int32_t* ptr = matrix.rows_of(p);
-        const typename L::Element* x_panel = x_tiles + p * matrix.panel * width;
+        const typename L::Element* x_panel = x_tile + p * matrix.panel * width;
+        Waiting<L> waiting;
+        waiting.to = found + ptr[begin];
+        waiting.filled = 0;
+        waiting.add = add;
         for (Index r = begin; r < end; ++r) {
             if (ptr[r] == ptr[r + 1]) continue;
-            typename L::Vector g[two ? 2 * n : n];
-            load_row<L, n>(g, g_tiles + r * width);
-            if constexpr (two) load_row<L, n>(g + n, g_tiles + (matrix.rows + r) * width);
-            Index k = ptr[r];
-            typename L::Vector products[L::count];
-            for (; k + L::count <= ptr[r + 1]; k += L::count) {
-                PRUNE_ADAPTERS_UNROLL
-                for (int j = 0; j < L::count; ++j)
-                    products[j] = product<L, n, two>(g, x_panel + matrix.idx[k + j] * width, x_apart);
-                const auto dots = sums<L>(products);
-                L::store(found + k, add ? L::load(found + k) + dots : dots);
-            }
-            if (const Index rest = ptr[r + 1] - k) {
-                for (Index j = 0; j < L::count; ++j)
-                    products[j] = j < rest ? product<L, n, two>(g, x_panel + matrix.idx[k + j] * width, x_apart)
-                                           : typename L::Vector{};
-                const auto dots = sums<L>(products);
-                L::store_first(found + k, add ? L::load_first(found + k, rest) + dots : dots, rest);
+            typename L::Vector g[n];
+            load_row<L, n>(g, g_tile + r * width);
+            for (Index k = ptr[r]; k < ptr[r + 1];) {
+                const Index stop = std::min<Index>(ptr[r + 1], k + waiting.room - waiting.filled);
+                for (; k < stop; ++k)
+                    waiting.products[waiting.filled++] = product<L, n>(g, x_panel + matrix.idx[k] * width);
+                if (waiting.filled == waiting.room) waiting.sum();
             }
         }
+        waiting.sum();
     }
-}
-
-template <class L, int n>
-void dots(const Panels& matrix, const typename L::Element* g_tiles, const typename L::Element* x_tiles, bool two,
-          Index begin, Index end, bool add, typename L::Element* found) {
-    if (two)
-        dots_of_rows<L, n, true>(matrix, g_tiles, x_tiles, begin, end, add, found);
-    else
-        dots_of_rows<L, n, false>(matrix, g_tiles, x_tiles, begin, end, add, found);
 }
 
 }  // namespace

@@ -221,7 +221,8 @@ void pack(const typename L::Element* rows, Index stride, Index n_rows, Index fea
     const Index whole = features / count * count;
     for (int v = 0; v < n; ++v)  // outside: rows that lie a power of 2 apart push each other out of the cache
         for (Index f = 0; f < whole; f += count)
-            pack_block<L>(rows + v * count * stride + f, stride, n_rows - v * count, tile + f * width + v * count, width);
+            pack_block<L>(rows + v * count * stride + f, stride, n_rows - v * count, tile + f * width + v * count,
+                          width);
     for (Index f = whole; f < features; ++f)
         for (Index b = 0; b < width; ++b) tile[f * width + b] = b < n_rows ? rows[b * stride + f] : 0;
 }

@@ -4,18 +4,23 @@
 #include <initializer_list>
 
 #include "../tensors.hpp"
-#include "operators.hpp"
+#include "registry.hpp"
 
 namespace prune_adapters {
 
-// A tensor on the CPU, contiguous, of this dtype and of these sizes; -1 stands for any.
-inline bool is_array(const torch::OwnTensor& tensor, std::int32_t dtype, std::initializer_list<torch::Size> sizes) {
-    if (!tensor.on_cpu() || tensor.dtype() != dtype || !tensor.is_contiguous()) return false;
+// A contiguous tensor of this dtype and of these sizes, wherever it is; -1 stands for any.
+inline bool has_form(const torch::OwnTensor& tensor, std::int32_t dtype, std::initializer_list<torch::Size> sizes) {
+    if (tensor.dtype() != dtype || !tensor.is_contiguous()) return false;
     if (tensor.dim() != static_cast<torch::Size>(sizes.size())) return false;
     const torch::Size* own = tensor.sizes();
     for (const torch::Size size : sizes)
         if (*own++ != size && size != -1) return false;
     return true;
+}
+
+// The same on the CPU.
+inline bool is_array(const torch::OwnTensor& tensor, std::int32_t dtype, std::initializer_list<torch::Size> sizes) {
+    return tensor.on_cpu() && has_form(tensor, dtype, sizes);
 }
 
 // An optional tensor: the handle in it, and whether there is one.

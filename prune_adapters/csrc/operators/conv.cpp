@@ -1,32 +1,13 @@
-// The convolutions, for tensors on the CPU. The three families differ in their tables only.
+// The convolutions, for tensors on the CPU.
 #include "../conv.hpp"
 
-#include <algorithm>
-
-#include "arguments.hpp"
+#include "conv_arguments.hpp"
 
 namespace prune_adapters {
 namespace {
 
 using torch::OwnTensor;
 using torch::Value;
-
-enum class Family { pairs, taps, blocks };
-
-constexpr Index largest = (Index{1} << 31) - 1;  // what int32 tables count to
-
-const char* name_of(Family family) {
-    return family == Family::pairs ? "pair_conv2d" : family == Family::taps ? "sparse_conv2d" : "block_conv2d";
-}
-
-std::vector<Index> take_numbers(Value value) {
-    const std::vector<Value> values = torch::take_list(value);
-    return {values.begin(), values.end()};
-}
-
-bool is_plain(const OwnTensor& tensor, Index dim, std::int32_t dtype) {
-    return tensor.on_cpu() && tensor.is_contiguous() && tensor.dim() == dim && tensor.dtype() == dtype;
-}
 
 // What tables point to is seen here only: Python would have to wait for a device.
 void check_range(const std::string& where, const std::int32_t* values, Index count, Index limit) {
@@ -45,121 +26,29 @@ void check_ascends(const std::string& where, const std::int32_t* ptr, Index grou
         throw std::runtime_error("prune_adapters::" + where + " to go up from 0 to " + std::to_string(count));
 }
 
-// Every argument but the gradient. It owns what torch has passed, whatever is wrong with it.
-class Call {
-public:
-    // The stack of the operator from x on; the backward operators have no bias.
-    Call(Family family, const Value* stack, bool with_bias)
-        : family(family),
-          x(stack[0]),
-          values(stack[1]),
-          bias(with_bias ? take_optional(stack[2]) : 0),
-          ptr(stack[2 + with_bias]),
-          idx(stack[3 + with_bias]),
-          t_ptr(stack[4 + with_bias]),
-          t_idx(stack[5 + with_bias]),
-          t_perm(stack[6 + with_bias]) {
-        stack += 7 + with_bias;
-        kernel = family == Family::taps ? take_numbers(*stack++) : std::vector<Index>{};
-        stride = take_numbers(stack[0]);
-        padding = take_numbers(stack[1]);
-        dilation = take_numbers(stack[2]);
-    }
+void check_rows(const ConvCall& call) {
+    const std::string where = std::string(name_of(call.family)) + ": expected ";
+    check_ascends(where + "ptr", call.tables.ptr, call.tables.outputs, call.tables.count);
+    check_range(where + "idx", call.tables.idx, call.tables.count, call.tables.inputs * call.places());
+}
 
-    // Whether the sizes fit; fills in tables and window.
-    bool fits() {
-        if (!x.on_cpu() || x.dim() != 4 || !x.is_contiguous() || !is_float(x.dtype()) || !fit_tables()) return false;
-        batch = x.sizes()[0];
-        if (x.sizes()[1] != tables.inputs * tables.in_block || !fit_axes()) return false;
-        return !bias || is_array(bias, x.dtype(), {channels()});
-    }
+void check_columns(const ConvCall& call) {
+    const std::string where = std::string(name_of(call.family)) + ": expected ";
+    check_ascends(where + "t_ptr", call.tables.t_ptr, call.tables.inputs, call.tables.count);
+    check_range(where + "t_idx", call.tables.t_idx, call.tables.count, call.tables.outputs * call.places());
+    check_range(where + "t_perm", call.tables.t_perm, call.tables.count, call.tables.count);
+}
 
-    void check_rows() const {
-        const std::string where = std::string(name_of(family)) + ": expected ";
-        check_ascends(where + "ptr", tables.ptr, tables.outputs, tables.count);
-        check_range(where + "idx", tables.idx, tables.count, tables.inputs * places());
-    }
-
-    void check_columns() const {
-        const std::string where = std::string(name_of(family)) + ": expected ";
-        check_ascends(where + "t_ptr", tables.t_ptr, tables.inputs, tables.count);
-        check_range(where + "t_idx", tables.t_idx, tables.count, tables.outputs * places());
-        check_range(where + "t_perm", tables.t_perm, tables.count, tables.count);
-    }
-
-    Index channels() const { return tables.outputs * tables.out_block; }
-    std::vector<torch::Size> out_sizes() const { return {batch, channels(), window.rows.out, window.columns.out}; }
-
-    const Family family;
-    const OwnTensor x, values;
-    const OwnTensor bias;  // or none
-    const OwnTensor ptr, idx, t_ptr, t_idx, t_perm;
-    ConvTables tables{};
-    Window window{};
-    Index batch = 0;
-
-private:
-    Index places() const { return tables.by_taps ? tables.kh * tables.kw : 1; }
-
-    bool fit_tables() {
-        const std::int32_t int32 = torch::api.dtype_int32();
-        for (const OwnTensor* table : {&ptr, &idx, &t_ptr, &t_idx, &t_perm})
-            if (!is_plain(*table, 1, int32)) return false;
-        const Index dim = family == Family::pairs ? 3 : family == Family::taps ? 1 : 5, count = idx.numel();
-        if (!is_plain(values, dim, x.dtype()) || values.sizes()[0] != count) return false;
-        if (ptr.numel() < 1 || t_ptr.numel() < 1 || t_idx.numel() != count || t_perm.numel() != count) return false;
-        if (family == Family::taps && kernel.size() != 2) return false;
-        const auto data = [](const OwnTensor& table) { return static_cast<const std::int32_t*>(table.data()); };
-        tables = {data(ptr), data(idx), data(t_ptr), data(t_idx), data(t_perm), ptr.numel() - 1, t_ptr.numel() - 1,
-                  count, 0, 0, 1, 1, family == Family::taps};
-        const Index* size = values.sizes() + dim - 2;
-        if (family == Family::taps) size = kernel.data();
-        tables.kh = size[0];
-        tables.kw = size[1];
-        if (family == Family::blocks) {
-            tables.out_block = values.sizes()[1];
-            tables.in_block = values.sizes()[2];
-        }
-        return fit_32_bits();
-    }
-
-    bool fit_32_bits() const {
-        const Index sizes[] = {tables.kh, tables.kw, tables.out_block, tables.in_block};
-        for (const Index size : sizes)
-            if (size < 1 || size > largest) return false;
-        Index all = std::max({tables.count, tables.outputs, tables.inputs, Index{1}});
-        for (const Index size : sizes) {
-            if (all > largest / size) return false;
-            all *= size;
-        }
-        return true;
-    }
-
-    bool fit_axes() {
-        const Index taps[] = {tables.kh, tables.kw};
-        Axis* axes[] = {&window.rows, &window.columns};
-        for (const auto* numbers : {&stride, &padding, &dilation})
-            if (numbers->size() != 2 || *std::min_element(numbers->begin(), numbers->end()) < 0 ||
-                *std::max_element(numbers->begin(), numbers->end()) > largest)
-                return false;
-        for (int d = 0; d < 2; ++d) {
-            const Index in = x.sizes()[2 + d];
-            if (stride[d] < 1 || dilation[d] < 1 || in < 1 || (taps[d] - 1) * dilation[d] + 1 > in + 2 * padding[d])
-                return false;
-            *axes[d] = axis_of(in, taps[d], stride[d], padding[d], dilation[d]);
-        }
-        return true;
-    }
-
-    std::vector<Index> kernel, stride, padding, dilation;
-};
+bool fits(ConvCall& call) {
+    return is_float(call.x.dtype()) && call.fits([](const OwnTensor& tensor) { return tensor.on_cpu(); });
+}
 
 // name(Tensor x, Tensor values, Tensor? bias, <tables>, <window>) -> Tensor
-template <Family family>
+template <ConvFamily family>
 void forward(Value* stack, std::uint64_t, std::uint64_t) {
-    Call call(family, stack, true);
-    require(call.fits(), name_of(family));
-    call.check_rows();
+    ConvCall call(family, stack, true);
+    require(fits(call), name_of(family));
+    check_rows(call);
     OwnTensor y = torch::empty(call.x.dtype(), call.out_sizes());
     with_type(call.x.dtype(), [&](auto zero) {
         using T = decltype(zero);
@@ -169,10 +58,8 @@ void forward(Value* stack, std::uint64_t, std::uint64_t) {
     stack[0] = y.release();
 }
 
-std::vector<torch::Size> sizes_of(const OwnTensor& tensor) { return {tensor.sizes(), tensor.sizes() + tensor.dim()}; }
-
 template <class T>
-void gradients_of(const Call& call, const OwnTensor& grad, const std::vector<Index>& needs, OwnTensor* found) {
+void gradients_of(const ConvCall& call, const OwnTensor& grad, const std::vector<Index>& needs, OwnTensor* found) {
     const T* from = data_of<T>(grad);
     const auto to = [found](int k) { return mutable_data_of<T>(found[k]); };
     if (needs[0]) conv_input_gradient(call.tables, call.window, call.batch, from, data_of<T>(call.values), to(0));
@@ -182,17 +69,17 @@ void gradients_of(const Call& call, const OwnTensor& grad, const std::vector<Ind
 }
 
 // name_backward(Tensor grad, Tensor x, Tensor values, <tables>, <window>, bool[3] needs) -> (Tensor, Tensor, Tensor)
-template <Family family>
+template <ConvFamily family>
 void backward(Value* stack, std::uint64_t n_arguments, std::uint64_t) {
     const OwnTensor grad(stack[0]);
     const std::vector<Index> needs = take_numbers(stack[n_arguments - 1]);
-    Call call(family, stack + 1, false);
+    ConvCall call(family, stack + 1, false);
     const std::string name = std::string(name_of(family)) + "_backward";
-    const bool fits = call.fits() && needs.size() == 3 && is_plain(grad, 4, call.x.dtype()) &&
+    const bool good = fits(call) && needs.size() == 3 && grad.on_cpu() && is_plain(grad, 4, call.x.dtype()) &&
                       sizes_of(grad) == call.out_sizes();
-    require(fits, name.c_str());
-    if (needs[0]) call.check_columns();
-    if (needs[1]) call.check_rows();
+    require(good, name.c_str());
+    if (needs[0]) check_columns(call);
+    if (needs[1]) check_rows(call);
     const std::int32_t dtype = call.x.dtype();
     const std::vector<torch::Size> none{0};
     OwnTensor found[] = {torch::empty(dtype, needs[0] ? sizes_of(call.x) : none),
@@ -205,12 +92,12 @@ void backward(Value* stack, std::uint64_t n_arguments, std::uint64_t) {
 }  // namespace
 
 void implement_conv(const Registry& cpu) {
-    cpu.add("pair_conv2d", forward<Family::pairs>);
-    cpu.add("pair_conv2d_backward", backward<Family::pairs>);
-    cpu.add("sparse_conv2d", forward<Family::taps>);
-    cpu.add("sparse_conv2d_backward", backward<Family::taps>);
-    cpu.add("block_conv2d", forward<Family::blocks>);
-    cpu.add("block_conv2d_backward", backward<Family::blocks>);
+    cpu.add("pair_conv2d", forward<ConvFamily::pairs>);
+    cpu.add("pair_conv2d_backward", backward<ConvFamily::pairs>);
+    cpu.add("sparse_conv2d", forward<ConvFamily::taps>);
+    cpu.add("sparse_conv2d_backward", backward<ConvFamily::taps>);
+    cpu.add("block_conv2d", forward<ConvFamily::blocks>);
+    cpu.add("block_conv2d_backward", backward<ConvFamily::blocks>);
 }
 
 }  // namespace prune_adapters

@@ -1,6 +1,7 @@
 // The operators on masks, for tensors on the CPU.
 #include "../clear.hpp"
 #include "../tensors.hpp"
+#include "mask_arguments.hpp"
 #include "operators.hpp"
 
 namespace prune_adapters {
@@ -9,28 +10,10 @@ namespace {
 using torch::OwnTensor;
 using torch::Value;
 
-bool are_bits(const OwnTensor& bits, Index count) {
-    return bits.on_cpu() && bits.dtype() == torch::api.dtype_uint8() && bits.is_contiguous() &&
-           bits.numel() == (count + 7) / 8;
-}
-
-int log_size(std::int32_t dtype) {
-    int log = 0;
-    while (log < n_sizes && std::size_t{1} << log < torch::api.element_size(dtype)) ++log;
-    return log;
-}
-
-bool overlaps(const OwnTensor& tensor) {
-    const Index *sizes = tensor.sizes(), *strides = tensor.strides();
-    for (Index d = 0; d < tensor.dim(); ++d)
-        if (strides[d] == 0 && sizes[d] > 1) return true;
-    return false;
-}
-
 Run run_of(const OwnTensor& tensor, const OwnTensor& bits) {
     const Run run{nullptr, nullptr, tensor.numel(), log_size(tensor.dtype())};
-    const bool known = tensor.on_cpu() && run.log_size < n_sizes && !overlaps(tensor);
-    require(known && are_bits(bits, run.count), "apply_masks_");
+    const bool known = run.log_size < n_sizes && !overlaps(tensor);
+    require(tensor.on_cpu() && bits.on_cpu() && known && are_bits(bits, run.count), "apply_masks_");
     auto* values = static_cast<char*>(tensor.mutable_data());
     return {values, static_cast<const std::uint8_t*>(bits.data()), run.count, run.log_size};
 }
@@ -67,7 +50,7 @@ void unpack_mask(Value* stack, std::uint64_t, std::uint64_t) {
     const std::vector<Value> size = torch::take_list(stack[1]);
     OwnTensor mask = torch::empty(torch::api.dtype_bool(), {size.begin(), size.end()});
     const Index count = mask.numel();
-    require(are_bits(bits, count), "unpack_mask");
+    require(bits.on_cpu() && are_bits(bits, count), "unpack_mask");
     unpack(static_cast<const std::uint8_t*>(bits.data()), count, static_cast<std::uint8_t*>(mask.mutable_data()));
     stack[0] = mask.release();
 }

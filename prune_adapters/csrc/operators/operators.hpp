@@ -1,37 +1,16 @@
 // The operators as torch calls them: each family gives its kernels to torch, Python has defined the schemas.
 #pragma once
 
-#include <stdexcept>
-#include <string>
-
-#include "../torch_api.hpp"
+#include "registry.hpp"
 
 namespace prune_adapters {
-
-// What torch calls for one kind of device.
-class Registry {
-public:
-    explicit Registry(const char* dispatch_key);
-
-    // Give torch the kernel of an operator, by the name that it has in Python.
-    void add(const char* name, torch::Boxed kernel) const;
-
-private:
-    torch::Library* library = nullptr;
-};
-
-// What fits together is checked in Python, in words (prune_adapters/ops/); what kernels check, for those who call
-// torch.ops, keeps memory safe. Raises if not `good`.
-inline void require(bool good, const char* function) {
-    if (good) return;
-    const std::string name = function;
-    throw std::runtime_error("prune_adapters::" + name + ": arguments that do not fit; prune_adapters.ops." + name +
-                             " says what is wrong");
-}
 
 void implement_masks(const Registry& cpu);
 void implement_conv(const Registry& cpu);
 void implement_linear(const Registry& cpu);
+void implement_threshold(const Registry& cpu);
+void implement_band_stop(const Registry& cpu);
+void implement_reach(const Registry& cpu);
 
 // Give torch all kernels for tensors on the CPU. Called once, after torch::bind.
 void implement_operators();

@@ -1,6 +1,7 @@
 """The operators on masks in plain torch."""
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 
@@ -44,7 +45,7 @@ def unpack_mask(bits: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     every = torch.arange(256, device=bits.device)
     table = (every[:, None] & _values(bits.device).long()).ne(0).view(torch.int64).view(-1)
     flags = table.index_select(0, bits.int()).view(torch.bool)
-    return flags[: torch.Size(size).numel()].view(size)
+    return flags[: prod(size)].view(size)
 
 
 def _values(device: torch.device) -> torch.Tensor:

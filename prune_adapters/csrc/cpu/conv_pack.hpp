@@ -1,0 +1,51 @@
+// Rows of images to strips.
+#pragma once
+
+#include "conv.hpp"
+#include "vectors.hpp"
+
+namespace prune_adapters {
+namespace {
+
+// Positions that follow each other in the images, `width` to a row of the strip.
+template <class L>
+void pack_run(const ConvRows<typename L::Element>& job, const typename L::Element* images, Index count,
+              typename L::Element* strip) {
+    using T = typename L::Element;
+    Index done = 0, column = 0;
+    const auto store = [&](typename L::Vector value) {
+        L::store(strip + column * L::count, value);
+        if (++column == job.width) column = 0, strip += job.strip_row;
+    };
+    for (; done + L::count <= count; done += L::count) {
+        typename L::Vector block[L::count];
+        PRUNE_ADAPTERS_UNROLL
+        for (int b = 0; b < L::count; ++b)
+            block[b] = b < job.n_images ? L::load(images + b * job.image_step + done) : typename L::Vector{};
+        transpose<L>(block);
+        if (column + L::count <= job.width) {
+            T* at = strip + column * L::count;
+            PRUNE_ADAPTERS_UNROLL
+            for (int k = 0; k < L::count; ++k) L::store(at + k * L::count, block[k]);
+            if ((column += L::count) == job.width) column = 0, strip += job.strip_row;
+        } else {
+            PRUNE_ADAPTERS_UNROLL
+            for (int k = 0; k < L::count; ++k) store(block[k]);
+        }
+    }
+    for (; done < count; ++done) {
+        typename L::Vector value{};
+        for (Index b = 0; b < job.n_images; ++b) value[b] = images[b * job.image_step + done];
+        store(value);
+    }
+}
+
+template <class L>
+void pack_rows(const ConvRows<typename L::Element>& job) {
+    if (job.width == job.row_step) return pack_run<L>(job, job.images, job.rows * job.width, job.strip);
+    for (Index row = 0; row < job.rows; ++row)
+        pack_run<L>(job, job.images + row * job.row_step, job.width, job.strip + row * job.strip_row);
+}
+
+}  // namespace
+}  // namespace prune_adapters

@@ -1,0 +1,5 @@
+"""Sweeps over weights that stay where they are: on the host by the kernels of netgraph, elsewhere by operators."""
+
+from prune_adapters.sweeps.sweep import TensorSweep, consistent_elements, sweep_on_device
+
+__all__ = ["TensorSweep", "consistent_elements", "sweep_on_device"]

@@ -1,0 +1,25 @@
+"""The tests for a GPU on this processor: the operators for CUDA serve the CPU of another interpreter, by the shim."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cuda_shim
+
+TESTS = Path(__file__).parent
+
+
+def test_the_tests_for_a_gpu_pass_without_one() -> None:
+    cuda_shim.compiler()
+    cuda_shim.folder()  # for the other interpreter, too
+    paths = os.pathsep.join([str(TESTS), os.environ["PYTHONPATH"]])
+    environment = {"NETGRAPH_NATIVE": "0", "CUDA_ON_HOST": "1", "PYTHONPATH": paths}
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "cuda_on_host", "-m", "cuda"]
+    options += ["-c", str(TESTS.parent / "pyproject.toml"), *map(str, sorted(TESTS.glob("test_cuda*.py")))]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options], env=os.environ | environment, capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
