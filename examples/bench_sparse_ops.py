@@ -58,9 +58,9 @@ def forward(layer: nn.Module, x: torch.Tensor) -> Callable[[], None]:
     return run
 
 
-def repeated(cases: dict[str, Callable[[], object]], work: int) -> tuple[list[Case], int]:
+def repeated(cases: dict[str, Callable[[], object]], work: int, rounds: int) -> tuple[list[Case], int]:
     """Return cases that run often enough for the clock, by the products of a dense pass, and how often."""
-    times = max(1, (1 << 29) // work)
+    times = max(1, (rounds << 25) // work)
 
     def loop(run: Callable[[], object]) -> Callable[[], None]:
         def many() -> None:
@@ -128,7 +128,7 @@ def unstructured(features: int, batch: int, sparsities: Iterable[float], rounds:
         problem = Problem(features, batch, torch.rand(features, features) >= sparsity)
         cases = problem.own(pa.SparseLinear.from_dense(problem.dense)) | problem.dense_passes()
         cases |= problem.sparse_peers() if peers else {}
-        timed, times = repeated(cases, problem.work)
+        timed, times = repeated(cases, problem.work, rounds)
         found = {name: seconds / times for name, seconds in measure(timed, rounds).items()}
         targets = {"forward": FORWARD.get((size, sparsity)), "step": STEP.get((size, sparsity))}
         rows += rows_of(f"{size}, {100 * sparsity:g} %", found, targets)
@@ -144,7 +144,7 @@ def blocks(features: int, batch: int, block: int, density: float, rounds: int, t
     x_t, bsr = x.T.contiguous(), weight.to_sparse_bsr((block, block))
     cases = problem.own(pa.RegularLinear.from_dense(problem.dense)) | problem.dense_passes()
     cases |= {"forward, torch BSR @ x.T": lambda: bsr @ x_t, "forward, F.linear(x, BSR)": lambda: F.linear(x, bsr)}
-    timed, times = repeated(cases, problem.work)
+    timed, times = repeated(cases, problem.work, rounds)
     found = {name: seconds / times for name, seconds in measure(timed, rounds).items()}
     name = f"{features}, batch {batch}, blocks {block}x{block}, {100 * (1 - density):g} %"
     return rows_of(name, found, {"forward": target})
@@ -178,7 +178,7 @@ def policies(features: int, batch: int, sparsities: Iterable[float], rounds: int
             record = pa.sparsify(model, {"0.weight": problem.mask}, policy=policy, example_inputs=problem.x.detach())
             forms[policy] = record.forms["0"]
             cases[policy] = stepping(model, problem.x, problem.grad)
-        timed, times = repeated(cases, problem.work)
+        timed, times = repeated(cases, problem.work, rounds)
         found = {name: MILLI * seconds / times for name, seconds in measure(timed, rounds).items()}
         case = f"{features}, batch {batch}, {100 * sparsity:g} %"
         for policy, form in forms.items():
@@ -198,7 +198,7 @@ def main() -> None:
         rows = unstructured(256, 32, (0.9,), options.rounds, peers=True)
         rows += blocks(256, 32, 16, 0.125, options.rounds, None)
         more, told = policies(256, 32, (0.0, 0.9), options.rounds)
-        rows = [*rows, *more, *two_threads(256, 32, 0.9, options.rounds), *memory_rows(256, 32)]
+        rows = [*rows, *more, *two_threads(256, 32, 0.9, options.rounds), *memory_rows(256, 32, (0.9,))]
         rows = [Row(r.case, r.ours, r.unit, r.peer, r.peer_value) for r in rows]
     else:
         rows = unstructured(1024, 128, SPARSITIES, options.rounds, peers=True)
@@ -209,7 +209,7 @@ def main() -> None:
         more, told = policies(1024, 128, POLICY, options.rounds)
         rows += [*more, *two_threads(1024, 128, 0.9, 40 * options.rounds)]
         rows += two_threads(4096, 32, 0.9, 10 * options.rounds)
-        rows += memory_rows(4096, 32)
+        rows += memory_rows(4096, 32, (0.9, 0.95, 0.99))
     notes = [*told, "CPU times of the thread, medians; on two threads wall times, the best of all rounds"]
     report("bench_sparse_ops", options, rows, versions("torch", "scipy"), notes)
 

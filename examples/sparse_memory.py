@@ -6,6 +6,7 @@ Each figure comes from a Python of its own, whose memory before the layer is sub
 import multiprocessing
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -15,10 +16,9 @@ from torch.nn.utils import prune
 import prune_adapters as pa
 from benchmark import Row
 
-__all__ = ["FORMS", "held_bytes", "memory_rows", "status_bytes"]
+__all__ = ["MEGA", "forget_peak", "held_bytes", "memory_rows", "status_bytes"]
 
 MEGA = 1e6
-SPARSITIES = (0.9, 0.95, 0.99)
 FORMS = ("dense, keep_masks", "torch.nn.utils.prune", "sparse")
 
 
@@ -82,10 +82,10 @@ def _train(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor) 
         optimizer.step()
 
 
-def memory_rows(features: int, batch: int) -> list[Row]:
-    """Return the bytes of a layer in each form, beside those of the dense layer with masks."""
+def memory_rows(features: int, batch: int, sparsities: Iterable[float]) -> list[Row]:
+    """Return the bytes of a sparse layer beside those of the dense layer masked in two ways."""
     rows = []
-    for sparsity in SPARSITIES if sys.platform == "linux" else ():
+    for sparsity in sparsities if sys.platform == "linux" else ():
         with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             found = {form: pool.apply(trained, (form, features, batch, sparsity)) for form in FORMS}
         ours = found.pop("sparse")
