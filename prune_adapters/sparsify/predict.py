@@ -40,7 +40,7 @@ def expected(layer: nn.Module, form: str, mask: torch.Tensor, given: torch.Tenso
     """
     if form == "dense":
         return 1.0
-    density = float(mask.float().mean())
+    density = int(mask.count_nonzero()) / max(mask.numel(), 1)
     if mask.is_cuda:
         return _on_gpu(form, density, mask)
     kind, rows = _kind(layer, form, mask), _rows(layer, given)
