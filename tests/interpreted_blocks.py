@@ -26,26 +26,9 @@ def check(width: int, depth: int, batch: int, described: bool) -> None:
         near(dv, case.cut(grad.T @ x), case.dtype)
 
 
-def check_lasting(width: int, depth: int, batch: int) -> None:
-    """Compare programs that go on from tile to tile with the dense layer; all groups have two blocks."""
-    mask = torch.eye(3, dtype=torch.bool) | torch.eye(3, dtype=torch.bool).roll(1, 0)
-    case = Case(mask, width, depth, batch, torch.float32)
-    ptr, idx, t_ptr, t_idx, t_perm = case.tables
-    assert triton_blocks.is_regular(ptr)
-    weight, own = case.weight(), Config(64, 64, 64, described=True, lasting=1)
-
-    for bias in (case.bias, None):
-        y = triton_blocks.rows(case.x, case.values, bias, (ptr, idx, None), False, own)
-        near(y, case.x.double() @ weight.T + (0 if bias is None else bias.double()), case.dtype)
-    dx = triton_blocks.rows(case.grad, case.values, None, (t_ptr, t_idx, t_perm), True, own)
-    near(dx, case.grad.double() @ weight, case.dtype)
-
-
 if __name__ == "__main__":
     for width, depth, batch in ((16, 32, 33), (64, 64, 70), (48, 80, 20), (128, 64, 1100)):
         check(width, depth, batch, described=False)
     check(64, 64, 70, described=True)
     check(128, 64, 70, described=True)
     check(256, 128, 300, described=True)
-    check_lasting(64, 64, 200)
-    check_lasting(128, 64, 70)

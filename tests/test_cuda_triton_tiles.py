@@ -1,4 +1,4 @@
-"""Every tile of the Triton kernels, the proposed ones too, in a process of its own on the device."""
+"""Every tile of the Triton kernels, in a process of its own on the device."""
 
 import importlib.util
 
@@ -44,8 +44,7 @@ def configs(width: int, depth: int, x: torch.Tensor) -> list:
     plain = triton_tiles.row_configs(width, depth, x, tma=False)[:1]
     if not triton_tiles.has_tma(x):
         return plain
-    lasting = triton_tiles.lasting_configs() if width % 128 == 0 else []
-    return list(dict.fromkeys([*plain, *triton_tiles.row_configs(width, depth, x), *lasting]))
+    return list(dict.fromkeys([*plain, *triton_tiles.row_configs(width, depth, x)]))
 
 
 @pytest.mark.parametrize(("width", "depth"), SIDES)
@@ -56,17 +55,7 @@ def test_tiles_of_the_gradient_of_values(width, depth, batch, mask) -> None:
 
     case = Case(mask, width, depth, batch, torch.bfloat16, "cuda")
     ptr, idx, *_ = case.tables
-    boxed = triton_tiles.boxed_configs(width, depth) if triton_tiles.has_tma(case.x) else []
-    for config in triton_tiles.sampled_configs(width, depth, case.x) + boxed:
+    plain = triton_tiles.sampled_configs(width, depth, case.x, tma=False)
+    for config in dict.fromkeys([*plain, *triton_tiles.sampled_configs(width, depth, case.x)]):
         dv = triton_blocks.sampled(case.grad, case.x, (ptr, idx), width, depth, config)
         near(dv, case.cut(case.grad.double().T @ case.x.double()), case.dtype)
-
-
-def test_programs_that_go_on_want_equal_groups() -> None:
-    from prune_adapters.ops import triton_blocks, triton_tiles
-
-    case = Case(some(5, 4), 128, 128, 40, torch.bfloat16, "cuda")
-    with pytest.raises(ValueError, match="equally many blocks"):
-        triton_blocks.rows(
-            case.x, case.values, None, (*case.tables[:2], None), False, triton_tiles.lasting_configs()[0]
-        )

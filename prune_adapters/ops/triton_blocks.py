@@ -7,18 +7,16 @@ two matrices where there are blocks (`sampled`: the gradient of the values). Blo
 
 import torch
 import triton
-from torch.utils.weak import WeakTensorKeyDictionary
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from prune_adapters.ops import triton_kernels as kernels
 from prune_adapters.ops import triton_tiles as choice
 from prune_adapters.ops.triton_tiles import Config
 
-__all__ = ["is_regular", "rows", "sampled"]
+__all__ = ["rows", "sampled"]
 
 SEARCH_STEPS = 31
 """Halvings after which one of 2 ** 31 groups is found."""
-_regular: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
 
 def rows(
@@ -58,14 +56,14 @@ def rows(
     sizes = groups, width, depth
 
     def run(own: Config) -> None:
-        (_lasting_rows if own.lasting else _rows)(x, values, bias, y, tables, transposed, sizes, own)
+        _rows(x, values, bias, y, tables, transposed, sizes, own)
 
     aligned = _aligned(x, values)
     key = "rows", transposed, aligned, n_blocks, *sizes, *_bucket(x)
     own = config or choice.known(key)
     if own is None:
         given = choice.row_configs(width, depth, x, tma=aligned and choice.has_tma(x))
-        own = choice.fastest(key, [one for one in given if not one.lasting or is_regular(ptr)], run)
+        own = choice.fastest(key, given, run)
     run(own)
     return y
 
@@ -87,28 +85,6 @@ def _rows(
         left, right, y if bias is None else bias, y, ptr, idx, ptr if perm is None else perm,
         len(x), groups, x.shape[1] // depth, width, depth,
         bias is not None, transposed, own.described, _precision(x), own.rows, own.columns, own.depth, **_launch(own),
-    )  # fmt: skip
-
-
-def _lasting_rows(
-    x: torch.Tensor,
-    values: torch.Tensor,
-    bias: torch.Tensor | None,
-    y: torch.Tensor,
-    tables: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None],
-    transposed: bool,
-    sizes: tuple[int, int, int],
-    own: Config,
-) -> None:
-    (ptr, idx, perm), (groups, width, depth) = tables, sizes
-    if not is_regular(ptr):
-        raise ValueError(f"rows: {own} goes on from tile to tile: expected equally many blocks in all groups")
-    n_tiles = triton.cdiv(len(x), own.rows) * groups * (width // own.columns)
-    grid = (min(n_tiles, own.lasting * choice.processors(x.device)),)
-    kernels._lasting_rows_kernel[grid](
-        *_row_operands(x, values, transposed, own), y if bias is None else bias, _box(y, own.rows, own.columns),
-        idx, ptr if perm is None else perm, groups, n_tiles, len(idx) // groups, width, depth,
-        bias is not None, transposed, own.rows, own.columns, own.depth, **_launch(own),
     )  # fmt: skip
 
 
@@ -189,21 +165,6 @@ def _sampled(
         grad, x, out, *tables, *sizes, x.shape[1] // depth, n_blocks, width, depth,
         _precision(x), search, own.rows, own.columns, own.depth, **_launch(own),
     )  # fmt: skip
-
-
-def is_regular(ptr: torch.Tensor) -> bool:
-    """Return whether all groups have equally many blocks; asked of the device once for each table.
-
-    Parameters
-    ----------
-    ptr : Tensor of int32, shape (n_groups + 1,)
-    """
-    if ptr not in _regular:
-        if ptr.is_cuda and torch.cuda.is_current_stream_capturing():
-            return False
-        counts = ptr.diff()
-        _regular[ptr] = bool((counts == counts[:1]).all())
-    return bool(_regular[ptr])
 
 
 def _aligned(*tensors: torch.Tensor) -> bool:

@@ -50,38 +50,6 @@ def _rows_kernel(
     tl.store(target, sums.to(y.dtype.element_ty), mask=number[:, None] < batch)
 
 
-@triton.jit(do_not_specialize=["groups", "all_tiles", "a_group"])
-def _lasting_rows_kernel(
-    x, values, bias, y, idx, perm, groups, all_tiles, a_group, width, depth,
-    HAS_BIAS: tl.constexpr, TRANSPOSED: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, DEPTH: tl.constexpr,
-):  # fmt: skip
-    """As `_rows_kernel`, by TMA: one loop over the steps of many tiles, so that none waits until another is stored."""
-    tiles, a_block = width // COLUMNS, depth // DEPTH
-    across, steps = groups * tiles, a_group * a_block
-    program, programs = tl.program_id(0), tl.num_programs(0)
-    column = tl.arange(0, COLUMNS)
-    sums = tl.zeros((ROWS, COLUMNS), tl.float32)
-    for number in range(tl.cdiv(all_tiles - program, programs) * steps):
-        tile, step = program + number // steps * programs, number % steps
-        part, row = tile % across, tile // across * ROWS
-        group, first_column = part // tiles, part % tiles * COLUMNS
-        block, start = group * a_group + step // a_block, step % a_block * DEPTH
-        other = tl.load(idx + block)
-        place = tl.load(perm + block) if TRANSPOSED else block
-        left = x.load([row, other * depth + start])
-        if TRANSPOSED:
-            right = values.load([place * depth + start, first_column])
-        else:
-            right = values.load([place * width + first_column, start]).T
-        sums = tl.dot(left, right, sums)
-        if step == steps - 1:
-            found = sums
-            if HAS_BIAS:
-                found += tl.load(bias + group * width + first_column + column)[None, :].to(tl.float32)
-            y.store([row, group * width + first_column], found.to(y.dtype))
-            sums = tl.zeros((ROWS, COLUMNS), tl.float32)
-
-
 @triton.jit
 def _group_of(tile, tiles, ptr, groups, depth, COLUMNS: tl.constexpr, SEARCH: tl.constexpr):
     """Return the last group whose tiles begin at `tile` or before; if groups are equal, without a search."""
