@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.module_tracker import ModuleTracker
 
 from prune_adapters.apply import apply_masks
+from prune_adapters.layers.base import put_dense
 from prune_adapters.masks import bare_module
 from prune_adapters.trace.example import split_inputs
 
@@ -96,7 +97,8 @@ def count_macs(
     """Return the multiply-adds of one forward pass, all and those whose weight is not 0.
 
     Counted are linear layers, convolutions (transposed, grouped), matrix products, attention and recurrent layers;
-    not counted are elementwise operations, norms and pooling. A weight under padding counts, as everywhere.
+    not counted are elementwise operations, norms and pooling. A weight under padding counts, as everywhere. Sparse and
+    regular layers count as the dense ones whose places they took.
 
     Parameters
     ----------
@@ -126,7 +128,7 @@ def count_macs(
     >>> count_macs(model, torch.ones(1, 1, 4, 4), masks={"weight": mask})
     MacCount: 144 multiply-adds, 16 with a weight that is not 0
     """
-    twin = copy.deepcopy(bare_module(model)).to("cpu").eval()
+    twin = put_dense(copy.deepcopy(bare_module(model)).to("cpu")).eval()
     apply_masks(twin, masks or {})
     args, kwargs = tree_map_only(torch.Tensor, lambda t: t.detach().to("cpu"), split_inputs(example_inputs))
     tracker = ModuleTracker()

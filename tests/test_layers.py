@@ -4,6 +4,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -140,7 +141,56 @@ def test_copies_and_pickles_compute_the_same(case) -> None:
     y = sparse(x)
     torch.testing.assert_close(copy.deepcopy(sparse)(x), y, rtol=0, atol=0)
     torch.testing.assert_close(pickle.loads(pickle.dumps(sparse))(x), y, rtol=0, atol=0)
-    assert copy.deepcopy(sparse).values is not sparse.values
+    twin = copy.deepcopy(sparse)
+    assert twin.values is not sparse.values
+    assert twin.plan is sparse.plan
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_narrow_floats_are_multiplied_in_float32(case, dtype: torch.dtype) -> None:
+    _, sparse, x = case
+    narrow, x = sparse.to(dtype), x.to(dtype).requires_grad_()
+    y = narrow(x)
+    y.float().square().sum().backward()
+    exact = copy.deepcopy(narrow).float()(x.float())
+
+    assert y.dtype == x.grad.dtype == narrow.values.grad.dtype == dtype
+    torch.testing.assert_close(y, exact.to(dtype), rtol=0, atol=0)
+
+
+def test_autocast_computes_in_float32(case) -> None:
+    _, sparse, x = case
+    sparse, x = sparse.float(), x.float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = sparse(x.bfloat16())
+    y.sum().backward()
+
+    torch.testing.assert_close(y, sparse(x.bfloat16().float()))
+    assert sparse.values.grad.dtype == torch.float32
+
+
+def test_layers_are_compiled_and_exported_as_wholes(case) -> None:
+    _, sparse, x = case
+    y = sparse(x)
+    torch._dynamo.reset()  # all layers share one frame, which may not be compiled for ever more of them
+    compiled = torch.compile(sparse, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), y)
+    compiled(x).sum().backward()
+    assert sparse.values.grad is not None
+    torch.testing.assert_close(torch.export.export(sparse, (x,)).module()(x), y)
+
+
+def test_data_parallel_training_is_that_of_the_layer(case, tmp_path: Path) -> None:
+    _, sparse, x = case
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        parallel = nn.parallel.DistributedDataParallel(copy.deepcopy(sparse))
+        for layer in (parallel, sparse):
+            layer(x).square().sum().backward()
+        torch.testing.assert_close(parallel.module.values.grad, sparse.values.grad)
+        assert list(parallel.module.state_dict()) == list(sparse.state_dict())
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_a_state_of_another_shape_or_pattern_is_refused() -> None:

@@ -138,6 +138,52 @@ def test_training_goes_on_with_a_state_as_small_as_the_weights(build) -> None:
     torch.testing.assert_close(dict(sparse.state_dict()), dict(dense.state_dict()))
 
 
+def test_layers_are_measured_on_inputs_that_lie_as_theirs_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        import_module("prune_adapters.sparsify.policy"),
+        "seconds_of",
+        lambda forms, x, training: given.append(x) or dict.fromkeys(forms, 1.0),
+    )
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = masked_net().to(memory_format=torch.channels_last)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.net.hidden(input=self.net.second(self.net.first(x)).mean(dim=(2, 3)))
+
+    record = pa.sparsify(Named(), policy="measure", example_inputs=X.to(memory_format=torch.channels_last))
+
+    assert [tuple(x.shape) for x in given] == [(4, 16, 9, 9), (4, 32)]
+    assert given[0].is_contiguous(memory_format=torch.channels_last)
+    assert record.layers[2].reason == "it does not run on these inputs"
+
+
+def test_a_graph_is_of_the_dense_model_and_multiply_adds_count_as_its() -> None:
+    net = masked_net()
+    dense = copy.deepcopy(net)
+    pa.sparsify(net, policy="sparse")
+    with pytest.raises(pa.TraceError, match=r"pair_conv2d in module 'second'.*no dense weight.*densify\(model\) first"):
+        pa.to_graph(net, X, unknown="mix")
+
+    assert repr(pa.count_macs(net, X)) == repr(pa.count_macs(dense, X))
+    assert isinstance(net.hidden, pa.SparseLinear)
+    assert pa.to_masks(pa.to_graph(pa.densify(net), X)).keys() == pa.to_masks(pa.to_graph(dense, X)).keys()
+
+
+def test_a_sparse_model_is_compiled_exported_and_averaged_as_a_whole() -> None:
+    net = masked_net().eval()
+    pa.sparsify(net, policy="sparse")
+    y = net(X)
+    torch.testing.assert_close(torch.compile(net, fullgraph=True, backend="aot_eager")(X), y)
+    batch = torch.export.Dim("batch", min=2, max=64)
+    torch.testing.assert_close(torch.export.export(net, (X,), dynamic_shapes=({0: batch},)).module()(X[:3]), y[:3])
+    averaged = torch.optim.swa_utils.AveragedModel(net)
+    assert averaged.module.hidden.plan is net.hidden.plan
+
+
 def test_shared_and_hooked_layers_stay_dense_and_say_why() -> None:
     net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     net[2].weight = net[0].weight
@@ -184,7 +230,35 @@ def test_errors_say_what_is_wrong(arguments: dict, message: str) -> None:
 def test_a_model_without_masks_or_parts_is_refused() -> None:
     with pytest.raises(ValueError, match="the model has no masks"):
         pa.sparsify(nn.Sequential(nn.Linear(2, 2)))
+    net = masked_net()
+    pa.sparsify(net, policy="sparse")
+    with pytest.raises(ValueError, match=r"sparse already: call densify\(model\) first"):
+        pa.sparsify(net)
     with pytest.raises(ValueError, match="put it into a Sequential"):
         pa.sparsify(nn.Linear(2, 2), {"weight": torch.eye(2).bool()})
     with pytest.raises(ValueError, match="no record of sparsify"):
         pa.SparsifyRecord.from_json('{"format": 1, "layers": [{"form": "round"}]}')
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "rows", "form"),
+    [(0.9, None, "sparse"), (0.9, 128, "sparse"), (0.4, 128, "dense"), (0.9, 1, "dense"), (0.999, 32, "sparse")],
+)
+def test_predictions_go_by_density_and_the_rows_of_the_inputs(sparsity: float, rows: int | None, form: str) -> None:
+    net = nn.Sequential(nn.Linear(512, 512))
+    masks = {"0.weight": torch.rand(512, 512, generator=torch.Generator().manual_seed(0)) >= sparsity}
+    example = None if rows is None else torch.randn(rows, 512)
+    record = pa.sparsify(net, masks, policy="predict", example_inputs=example)
+
+    assert record.forms == {"0": form}
+    assert record.policy == "predicted"
+    assert pa.SparsifyRecord.from_json(record.to_json()) == record
+
+
+def test_single_taps_are_expected_to_be_slower_than_whole_kernels() -> None:
+    net = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Conv2d(64, 64, 3))
+    pairs = (torch.rand(64, 64, generator=torch.Generator().manual_seed(0)) < 0.5)[:, :, None, None]
+    taps = torch.rand(64, 64, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.5
+    record = pa.sparsify(net, {"0.weight": pairs.expand(-1, -1, 3, 3), "1.weight": taps}, policy="predict")
+
+    assert record.forms == {"0": "sparse", "1": "dense"}

@@ -1,12 +1,13 @@
 """What sparse and regular layers share: kept weights as the one parameter, and the state of the dense layer."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
 
-__all__ = ["Plan", "SparseLayer", "take_values"]
+__all__ = ["Plan", "SparseLayer", "put_dense", "take_values"]
 
 PlanT = TypeVar("PlanT", bound="Plan")
 Own = TypeVar("Own", bound="SparseLayer")
@@ -116,6 +117,14 @@ class SparseLayer(nn.Module):
         """Return the kept elements of a tensor that has the shape of the dense weight, in the order of `values`."""
         return self.plan.from_dense(self._plan_shape(weight))
 
+    def __deepcopy__(self: Own, memo: dict[int, Any]) -> Own:
+        """Return a copy that shares the plan, so that averages of a model do not hold its tables once more."""
+        memo[id(self.plan)] = self.plan
+        twin = self.__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__({key: copy.deepcopy(value, memo) for key, value in self.__getstate__().items()})
+        return twin
+
     def _apply(self: Own, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Own:
         """Move the tables along with the parameters."""
         super()._apply(fn, recurse)
@@ -164,6 +173,18 @@ def take_values(dense: nn.Module, layer: SparseLayer) -> None:
         if value is not None and like is not None:
             dense.get_parameter(name).copy_(value).requires_grad_(like.requires_grad)
     dense.train(layer.training)
+
+
+def put_dense(model: nn.Module) -> nn.Module:
+    """Return the model with dense layers in the places of sparse ones, without masks; it is changed in place."""
+    if isinstance(model, SparseLayer):
+        return model.to_dense()
+    made: dict[nn.Module, nn.Module] = {}
+    for parent in list(model.modules()):
+        for key, child in parent._modules.items():
+            if isinstance(child, SparseLayer):
+                parent._modules[key] = made.setdefault(child, child.to_dense())
+    return model
 
 
 def _parameter(tensor: torch.Tensor) -> nn.Parameter:

@@ -14,6 +14,9 @@ from prune_adapters.ops import unpack_mask
 __all__ = ["block_size", "check_mask", "graph_block", "kept_of", "start_bias", "start_values"]
 
 
+ROWS = 256
+
+
 def kept_of(layer: nn.Module, mask: torch.Tensor | None) -> torch.Tensor:
     """Return the mask of a layer's weight: the one given, or the one it remembers, or what is not 0.
 
@@ -94,7 +97,7 @@ def start_values(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         Of the device and dtype that the weight is to have.
     """
     drawn = torch.empty(mask.shape, device=like.device, dtype=like.dtype).uniform_(-1, 1)
-    return drawn * _bound(mask, like).reshape(-1, *[1] * (mask.dim() - 1))
+    return drawn.mul_(_bound(mask, like).reshape(-1, *[1] * (mask.dim() - 1)))
 
 
 def start_bias(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -103,5 +106,6 @@ def start_bias(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def _bound(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    kept = mask.flatten(1).sum(dim=1).clamp_min(1)
+    parts = mask.flatten(1).split(ROWS)  # torch sums bool in a copy of int64, here of some rows only
+    kept = torch.cat([part.sum(dim=1) for part in parts]).clamp_min(1)
     return (1 / kept.to(like.device, like.dtype)).sqrt()

@@ -20,14 +20,11 @@ import torch
 
 from prune_adapters.ops import reference
 from prune_adapters.ops.autograd import Call, register_layer
-from prune_adapters.ops.define import define
+from prune_adapters.ops.define import define, narrow_on_cpu
 
 __all__ = ["block_conv2d", "pair_conv2d", "sparse_conv2d"]
 
 Pair: TypeAlias = int | Sequence[int]
-
-NARROW = (torch.bfloat16, torch.float16)
-"""Computed in float32 on a CPU."""
 
 
 def pair_conv2d(
@@ -263,7 +260,7 @@ class _Arguments:
             for what, number in zip(named, numbers, strict=True)
         ]
         _check_reach(self.name, self.x, kernel, *pairs[-2:])
-        narrow = self.x.device.type == "cpu" and self.x.dtype in NARROW and not torch.is_autocast_enabled("cpu")
+        narrow = narrow_on_cpu(self.x)
         floats = [self.x, self.values, self.bias]
         if narrow:
             floats = [None if tensor is None else tensor.float() for tensor in floats]

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 
-__all__ = ["Batch", "define", "operators"]
+__all__ = ["Batch", "define", "narrow_on_cpu", "operators"]
 
 operators = torch.library.Library("prune_adapters", "DEF")
 """Holds the definitions; they are gone once it is. Pass it as ``lib=`` to the functions of `torch.library`."""
@@ -33,3 +33,9 @@ def define(schema: str, reference: Callable[..., object], fake: Callable[..., ob
     name = schema.partition("(")[0]
     operators.impl(name, reference, "CompositeExplicitAutograd")
     torch.library.register_fake(f"prune_adapters::{name}", fake, lib=operators)
+
+
+def narrow_on_cpu(x: torch.Tensor) -> bool:
+    """Return whether x is of 16 bits on a CPU, where the layers compute in float32; autocast sees to that by itself."""
+    narrow = x.dtype in (torch.bfloat16, torch.float16)
+    return narrow and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 
 from prune_adapters.ops import reference
-from prune_adapters.ops.autograd import autocasts, refuse_gradients, register_layer
-from prune_adapters.ops.define import define
+from prune_adapters.ops.autograd import Call, autocasts, refuse_gradients, register_layer
+from prune_adapters.ops.define import define, narrow_on_cpu
 
 __all__ = ["block_linear", "csr_linear", "sddmm"]
 
@@ -84,12 +84,8 @@ def csr_linear(
     _check_size(f"{where}: t_perm", t_perm, (idx.shape[0],))
     _check_floats(where, x, in_features, {"values": (values, idx.shape), "bias": (bias, (out_features,))})
     _check_devices(where, x, {"ptr": ptr, "idx": idx, "t_ptr": t_ptr, "t_idx": t_idx, "t_perm": t_perm})
-    rows = x.reshape(-1, in_features) if x.dim() != 2 else x
     tables = ptr.contiguous(), idx.contiguous(), t_ptr.contiguous(), t_idx.contiguous(), t_perm.contiguous()
-    own_bias = None if bias is None else bias.contiguous()
-    y = _csr_linear(rows.contiguous(), values.contiguous(), own_bias, *tables, in_features, panel, t_panel)
-    assert isinstance(y, torch.Tensor)
-    return y if x.dim() == 2 else y.view(*x.shape[:-1], out_features)
+    return _run(_csr_linear, (x, values, bias), *tables, in_features, panel, t_panel)
 
 
 def block_linear(
@@ -161,12 +157,7 @@ def block_linear(
     in_features, out_features = (t_ptr.shape[0] - 1) * in_block, (ptr.shape[0] - 1) * out_block
     _check_floats(where, x, in_features, {"values": (values, values.shape), "bias": (bias, (out_features,))})
     _check_devices(where, x, tables)
-    rows = x.reshape(-1, in_features) if x.dim() != 2 else x
-    own_bias = None if bias is None else bias.contiguous()
-    own_tables = [table.contiguous() for table in tables.values()]
-    y = _block_linear(rows.contiguous(), values.contiguous(), own_bias, *own_tables)
-    assert isinstance(y, torch.Tensor)
-    return y if x.dim() == 2 else y.view(*x.shape[:-1], out_features)
+    return _run(_block_linear, (x, values, bias), *[table.contiguous() for table in tables.values()])
 
 
 def sddmm(grad: torch.Tensor, x: torch.Tensor, ptr: torch.Tensor, idx: torch.Tensor, panel: int) -> torch.Tensor:
@@ -210,6 +201,21 @@ def sddmm(grad: torch.Tensor, x: torch.Tensor, ptr: torch.Tensor, idx: torch.Ten
     found = _sddmm(rows, x.reshape(-1, x.shape[-1]).contiguous(), ptr.contiguous(), idx.contiguous(), panel)
     assert isinstance(found, torch.Tensor)
     return found
+
+
+def _run(operator: Call, floats: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None], *rest: object) -> torch.Tensor:
+    """Return the result of a layer for rows of any number of dimensions; 16 bits are computed in float32 on a CPU."""
+    x = floats[0]
+    narrow = narrow_on_cpu(x)
+    rows, values, bias = (None if t is None else t.float() if narrow else t for t in floats)
+    assert rows is not None
+    assert values is not None
+    if x.dim() != 2:
+        rows = rows.reshape(-1, x.shape[-1])
+    y = operator(rows.contiguous(), values.contiguous(), None if bias is None else bias.contiguous(), *rest)
+    assert isinstance(y, torch.Tensor)
+    y = y if x.dim() == 2 else y.view(*x.shape[:-1], y.shape[1])
+    return y.to(x.dtype) if narrow else y
 
 
 def _check_table(where: str, table: torch.Tensor, dtype: torch.dtype, dim: int) -> None:

@@ -57,7 +57,7 @@ class Candidate:
     @property
     def density(self) -> float:
         """Kept weights / all weights."""
-        return float(self.mask.float().mean()) if self.mask.numel() else 1.0
+        return int(self.mask.count_nonzero()) / self.mask.numel() if self.mask.numel() else 1.0
 
 
 def candidates(model: nn.Module) -> list[Candidate]:

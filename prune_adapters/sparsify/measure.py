@@ -2,23 +2,29 @@
 
 import time
 from collections.abc import Mapping
-from statistics import median
 
 import torch
 from torch import nn
 
-__all__ = ["input_shapes", "seconds_of"]
+__all__ = ["inputs_of", "seconds_of"]
 
-ROUNDS = 7
-LEAST = 2e-3
+ROUNDS = 15
+LEAST = 1e-3
 """Seconds that a round goes on at least, so that a small layer is not timed by the clock's grain."""
 
 
-def input_shapes(model: nn.Module, layers: Mapping[str, nn.Module], args: tuple, kwargs: dict) -> dict[str, torch.Size]:
-    """Return the shape of the first input of each layer that runs, from one pass in eval mode without gradients."""
-    shapes: dict[str, torch.Size] = {}
+def inputs_of(model: nn.Module, layers: Mapping[str, nn.Module], args: tuple, kwargs: dict) -> dict[str, torch.Tensor]:
+    """Return the first input of each layer that runs, without its elements: shape and order in memory.
+
+    The model makes one pass in eval mode, without gradients.
+    """
+    inputs: dict[str, torch.Tensor] = {}
+
+    def note(name: str, given: tuple, named: dict) -> None:
+        inputs.setdefault(name, torch.empty_like([*given, *named.values()][0], device="meta"))
+
     hooks = [
-        layer.register_forward_pre_hook(lambda _, given, name=name: shapes.setdefault(name, given[0].shape) and None)
+        layer.register_forward_pre_hook(lambda _, given, named, name=name: note(name, given, named), with_kwargs=True)
         for name, layer in layers.items()
     ]
     modes = {module: module.training for module in model.modules()}
@@ -30,29 +36,29 @@ def input_shapes(model: nn.Module, layers: Mapping[str, nn.Module], args: tuple,
             hook.remove()
         for module, training in modes.items():
             module.training = training
-    return shapes
+    return inputs
 
 
-def seconds_of(forms: Mapping[str, nn.Module], shape: torch.Size, training: bool) -> dict[str, float]:
-    """Return the median seconds of a pass through each form, timed in turn.
+def seconds_of(forms: Mapping[str, nn.Module], given: torch.Tensor, training: bool) -> dict[str, float]:
+    """Return the least seconds of a pass through each form, timed in turn: what else runs here only adds to them.
 
     Parameters
     ----------
     forms : mapping of str to Module
         On one device, with parameters of one dtype.
-    shape : Size
-        Of the input.
+    given : Tensor
+        An input; only its shape and its order in memory count.
     training : bool
         Whether a pass is forward and both gradients, or forward alone.
     """
     like = next(next(iter(forms.values())).parameters())
-    x = torch.randn(shape, device=like.device, dtype=like.dtype, requires_grad=training)
+    x = torch.randn_like(given, device=like.device, dtype=like.dtype).requires_grad_(training)
     passes = {name: _passes(layer, x, training) for name, layer in forms.items()}
     times: dict[str, list[float]] = {name: [] for name in forms}
     for number in range(ROUNDS):
         for name in list(forms)[:: -1 if number % 2 else 1]:
             times[name].append(_time(forms[name], x, training, passes[name]))
-    return {name: median(found) for name, found in times.items()}
+    return {name: min(found) for name, found in times.items()}
 
 
 def _passes(layer: nn.Module, x: torch.Tensor, training: bool) -> int:

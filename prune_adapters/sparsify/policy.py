@@ -1,6 +1,7 @@
 """Which form each layer is to take: measured here, predicted, or given."""
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from prune_adapters.sparsify.forms import Candidate, build
-from prune_adapters.sparsify.measure import input_shapes, seconds_of
+from prune_adapters.sparsify.measure import inputs_of, seconds_of
 from prune_adapters.sparsify.predict import expected
 from prune_adapters.sparsify.record import FORMS, LayerChoice, SparsifyRecord
 from prune_adapters.trace.example import ExampleInputs, split_inputs
@@ -35,7 +36,7 @@ def choices(
     if policy == "measure" and example_inputs is None:
         raise ValueError("sparsify: policy 'measure' needs example_inputs, to know the sizes of the layers' inputs")
     if policy == "predict" or (policy == "auto" and example_inputs is None):
-        return "predicted", [_predicted(candidate) for candidate in layers]
+        return "predicted", _predicted(model, layers, example_inputs)
     if policy in ("auto", "measure"):
         assert example_inputs is not None
         return "measured", _measured(model, layers, example_inputs, training)
@@ -64,24 +65,35 @@ def _given(layers: list[Candidate], forms: Mapping[str, str], reason: str) -> li
     return [LayerChoice(c.name, forms.get(c.name, "dense"), c.density, c.reason or reason, {}) for c in layers]
 
 
-def _predicted(candidate: Candidate) -> LayerChoice:
-    times = {form: expected(candidate.layer, form, candidate.mask, None) for form in candidate.forms}
-    return _fastest(candidate, times, "expected from density and blocks")
+def _predicted(model: nn.Module, layers: list[Candidate], example_inputs: ExampleInputs | None) -> list[LayerChoice]:
+    inputs = {} if example_inputs is None else _inputs(model, layers, example_inputs)
+    found = []
+    for candidate in layers:
+        given = inputs.get(candidate.name)
+        times = {form: expected(candidate.layer, form, candidate.mask, given) for form in candidate.forms}
+        possible = {form: time for form, time in times.items() if math.isfinite(time)}
+        sizes = "" if given is None else f" on {'x'.join(map(str, given.shape))}"
+        found.append(_fastest(candidate, possible, f"expected from density and blocks{sizes}"))
+    return found
+
+
+def _inputs(model: nn.Module, layers: list[Candidate], example_inputs: ExampleInputs) -> dict[str, torch.Tensor]:
+    return inputs_of(model, {c.name: c.layer for c in layers}, *split_inputs(example_inputs))
 
 
 def _measured(
     model: nn.Module, layers: list[Candidate], example_inputs: ExampleInputs, training: bool
 ) -> list[LayerChoice]:
-    shapes = input_shapes(model, {c.name: c.layer for c in layers}, *split_inputs(example_inputs))
+    inputs = _inputs(model, layers, example_inputs)
     found = []
     for candidate in layers:
-        if candidate.name not in shapes or len(candidate.forms) == 1:
+        if candidate.name not in inputs or len(candidate.forms) == 1:
             why = candidate.reason or "it does not run on these inputs"
             found.append(LayerChoice(candidate.name, "dense", candidate.density, why, {}))
             continue
         others = {form: build(candidate, form) for form in candidate.forms if form != "dense"}
-        times = seconds_of({"dense": copy.deepcopy(candidate.layer)} | others, shapes[candidate.name], training)
-        found.append(_fastest(candidate, times, f"measured on {'x'.join(map(str, shapes[candidate.name]))}"))
+        times = seconds_of({"dense": copy.deepcopy(candidate.layer)} | others, inputs[candidate.name], training)
+        found.append(_fastest(candidate, times, f"measured on {'x'.join(map(str, inputs[candidate.name].shape))}"))
     return found
 
 

@@ -41,9 +41,9 @@ def sparsify(
         True = kept. None: those that the model remembers.
     policy : {"auto", "measure", "predict", "dense", "sparse", "regular"}, SparsifyRecord, or mapping of str to str
         "measure" times every form of each layer here, on random inputs of the shapes that `example_inputs` lead to;
-        "predict" goes by density and blocks; "auto" measures if there are `example_inputs`. A form by its name: that
-        one wherever it fits. A record: its choices. A mapping: the form of each layer by its module path, others stay
-        dense.
+        "predict" goes by density and blocks, and by the sizes of `example_inputs` if there are any; "auto" measures
+        if there are `example_inputs`. A form by its name: that one wherever it fits. A record: its choices. A
+        mapping: the form of each layer by its module path, others stay dense.
     example_inputs : Tensor, tuple or dict, optional
         As for `to_graph`.
     training : bool
@@ -81,7 +81,7 @@ def sparsify(
     if masks is not None:
         apply_masks(bare, masks)
     if not remembered_masks(bare):
-        raise ValueError("sparsify: the model has no masks; pass masks, or call apply_masks(model, masks) first")
+        raise ValueError(f"sparsify: the model has no masks; {_remedy(bare)}")
     found = candidates(bare)
     if any(candidate.name == "" for candidate in found):
         raise ValueError("sparsify: the model itself is the layer to exchange; put it into a Sequential")
@@ -124,6 +124,12 @@ def densify(model: nn.Module, *, optimizer: Optimizer | None = None) -> nn.Modul
     _exchange(bare, made, optimizer)
     apply_masks(bare, masks)
     return model
+
+
+def _remedy(model: nn.Module) -> str:
+    if any(isinstance(module, SparseLayer) for module in model.modules()):
+        return "its layers are sparse already: call densify(model) first to choose anew"
+    return "pass masks, or call apply_masks(model, masks) first"
 
 
 def _exchange(model: nn.Module, made: Mapping[str, nn.Module], optimizer: Optimizer | None) -> None:

@@ -95,6 +95,8 @@ def _layer_name(call: Call) -> str:
 
 def _unknown(op: Operation) -> tuple[Value, ...]:
     """Refuse an operator without a rule, or let every output depend on every input."""
+    if op.packet.startswith("prune_adapters."):
+        raise op.error("sparse layers hold no dense weight that a graph could name", "call densify(model) first")
     if op.options.unknown != "mix":
         raise op.error(
             "no rule says how units pass through it",
