@@ -46,7 +46,9 @@ def sgd(model: nn.Module) -> tuple[torch.optim.SGD, torch.optim.lr_scheduler.Cos
 
 
 @pytest.mark.parametrize(
-    ("make", "shape"), [(small_mlp, (8, 8)), (small_resnet, (3, 8, 8)), (small_vgg, (3, 8, 8))], ids=["mlp", "resnet", "vgg"]
+    ("make", "shape"),
+    [(small_mlp, (8, 8)), (small_resnet, (3, 8, 8)), (small_vgg, (3, 8, 8))],
+    ids=["mlp", "resnet", "vgg"],
 )
 def test_networks_side_by_side_are_trained_as_each_alone(stacked, make: Callable[[], nn.Module], shape):
     graphs = [ng.generators.circulant(8, degree=4), ng.generators.random_regular(8, 4, seed=1)]
