@@ -17,7 +17,7 @@ from torch.nn.utils import prune
 
 import prune_adapters as pa
 from benchmark import Case, Row, arguments, measure, report, versions
-from networks import resnet20
+from models import resnet20
 
 Masks = dict[str, torch.Tensor]
 Optimize = Callable[[nn.Module], torch.optim.Optimizer]

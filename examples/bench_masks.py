@@ -23,7 +23,7 @@ from torch.nn.utils import parametrize, prune
 import prune_adapters as pa
 from bench_keep import OPTIMIZERS, Masks, Optimize, by_hand, clocked, dense, kept, training_step
 from benchmark import Case, Row, arguments, measure, report, versions
-from networks import resnet18, resnet20, resnet50
+from models import resnet18, resnet20, resnet50
 
 SPARSITY = 0.9
 OURS = "keep_masks"

@@ -25,7 +25,7 @@ import netgraph as ng
 import prune_adapters as pa
 from bench_keep import training_step
 from benchmark import Case, Row, arguments, measure, report, versions
-from networks import resnet20, vgg_small
+from models import resnet20, vgg_small
 from path_length_tasks import data
 from sparse_memory import MEGA, forget_peak, held_bytes, status_bytes
 

@@ -17,7 +17,7 @@ import netgraph as ng
 import prune_adapters as pa
 from bench_keep import OPTIMIZERS, training_step
 from benchmark import Case, Row, arguments, measure, report, versions
-from networks import resnet20
+from models import resnet20
 from prune_adapters import ops
 from prune_adapters.ops import reference
 from prune_adapters.sweeps import sweep_on_device

@@ -8,7 +8,7 @@ One thread, eval mode, true sizes. Tracing ResNet-50 should take at most 1.5 tim
 import torch
 
 import benchmark
-import networks
+import models
 import prune_adapters as pa
 
 SIZES = {"resnet50": 224, "resnet18": 224, "mobilenet_v2": 224, "vit_b": 224, "resnet20": 32}
@@ -17,7 +17,7 @@ TARGETS = {"resnet50": 1 / 1.5}
 
 def cases(name: str) -> list[benchmark.Case]:
     """Return the export and the trace of one network, which share nothing but the model."""
-    model, picture = getattr(networks, name)().eval(), torch.zeros(1, 3, SIZES[name], SIZES[name])
+    model, picture = getattr(models, name)().eval(), torch.zeros(1, 3, SIZES[name], SIZES[name])
     return [
         benchmark.Case(f"{name} export", lambda: torch.export.export(model, (picture,), strict=False)),
         benchmark.Case(f"{name} to_graph", lambda: pa.to_graph(model, picture)),

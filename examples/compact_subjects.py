@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import prune_adapters as pa
-from networks import (
+from models import (
     VisionTransformer,
     lenet_5,
     lenet_300_100,
@@ -107,7 +107,5 @@ if zoo is not None:
     ]
 QUICK = [
     Subject("ResNet-20, width 8", lambda: resnet20(width=8), (16, 21)),
-    Subject("VGG-16, width 8", lambda: vgg16(width=8), (32,)),
-    Subject("MobileNetV2, width 0.25", lambda: mobilenet_v2(width=0.25), (32, 40)),
     Subject("ViT, width 24", lambda: tiny_transformer(width=24, depth=2), (96,)),
 ]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import netgraph as ng
 import prune_adapters as pa
-from networks import resnet8, resnet20, vgg_small
+from models import resnet8, resnet20, vgg_small
 from path_length_grid import Trained
 from path_length_plane import matched_width
 

@@ -33,11 +33,11 @@ def small_mlp() -> nn.Sequential:
 
 
 def small_resnet() -> nn.Sequential:
-    return import_module("networks").resnet8(width=8)
+    return import_module("models").resnet8(width=8)
 
 
 def small_vgg() -> nn.Sequential:
-    return import_module("networks").vgg_small(width=8)
+    return import_module("models").vgg_small(width=8)
 
 
 def sgd(model: nn.Module) -> tuple[torch.optim.SGD, torch.optim.lr_scheduler.CosineAnnealingLR]:
