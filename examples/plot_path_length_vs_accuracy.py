@@ -157,7 +157,7 @@ def arguments() -> argparse.Namespace:
         "--backend",
         choices=["loky", "dask"],
         default="loky",
-        help="of joblib; dask workers need this folder in PYTHONPATH",
+        help="of joblib; DASK_SCHEDULER_ADDRESS names a scheduler, whose workers need this folder in PYTHONPATH",
     )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for what is written (default: out)")
     parser.add_argument("--results", type=Path, help="file of results (default: path_length.sqlite in that folder)")

@@ -111,11 +111,11 @@ def test_every_network_has_the_graph_of_the_loaded_model(name, tmp_path, monkeyp
 
 
 EXAMPLE_NETWORKS = {
-    "resnet20": (lambda: example("networks").resnet20(width=4), (1, 3, 32, 32)),
-    "vgg16": (lambda: example("networks").vgg16(width=4), (1, 3, 32, 32)),
+    "resnet20": (lambda: example("models").resnet20(width=4), (1, 3, 32, 32)),
+    "vgg16": (lambda: example("models").vgg16(width=4), (1, 3, 32, 32)),
     **{
         f"{name} at its size": pytest.param(
-            lambda name=name: getattr(example("networks"), name)(), (1, 3, 224, 224), marks=pytest.mark.slow
+            lambda name=name: getattr(example("models"), name)(), (1, 3, 224, 224), marks=pytest.mark.slow
         )
         for name in ("resnet18", "resnet50", "mobilenet_v2", "vit_b")
     },
