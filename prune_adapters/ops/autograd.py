@@ -10,10 +10,13 @@ from typing import TypeAlias
 
 import torch
 
+from prune_adapters.ops.batched import each_element
 from prune_adapters.ops.define import operators
 
-__all__ = ["autocasts", "refuse_gradients", "register_layer"]
+__all__ = ["TABLES", "autocasts", "fake_gradients", "refuse_gradients", "register_layer"]
 
+TABLES = "Tensor ptr, Tensor idx, Tensor t_ptr, Tensor t_idx, Tensor t_perm"
+"""How the schema of a layer names the tables of a plan."""
 N_TABLES = 5
 Tensors: TypeAlias = torch.Tensor | tuple[torch.Tensor, ...]
 Call: TypeAlias = Callable[..., Tensors]
@@ -83,7 +86,7 @@ def refuse_gradients(name: str, remedy: str) -> Call:
         raise RuntimeError(f"prune_adapters::{name}: has no gradient; {remedy}")
 
     operator = _operator(name)
-    return _differentiable(name, operator, setup, backward, _each_slice(operator))
+    return _differentiable(name, operator, setup, backward, each_element(operator))
 
 
 def _operator(name: str) -> torch._ops.OpOverload:
@@ -126,6 +129,22 @@ def _differentiable(
     return call
 
 
+def fake_gradients(grad: torch.Tensor, x: torch.Tensor, values: torch.Tensor, *rest: object) -> tuple:
+    """Return empty gradients of x, values and bias where they are needed: the fake of ``name_backward``.
+
+    Parameters
+    ----------
+    grad : Tensor, shape (batch, outputs, ...)
+    x, values : Tensor
+    *rest : object
+        The last one are the three flags `needs`.
+    """
+    needs = rest[-1]
+    assert isinstance(needs, Sequence)
+    sizes = x.shape, values.shape, grad.shape[1:2]
+    return tuple(x.new_empty(size if need else 0) for size, need in zip(sizes, needs, strict=True))
+
+
 def autocasts(device: torch.device) -> bool:
     """Tell whether autocast is at work on a device: then the operators make the dtypes of their arguments the same.
 
@@ -162,7 +181,7 @@ def _cast(value: object, device_type: str, dtype: torch.dtype) -> object:
 
 def _fold_rows(layer: Call) -> Rule:
     """Return the rule of vmap for a layer: where only x is mapped, its slices are more rows of one batch."""
-    each = _each_slice(layer)
+    each = each_element(layer)
 
     def batched(info: object, in_dims: Sequence, x: torch.Tensor, *others: object) -> tuple[Tensors, object]:
         if in_dims[0] is None or any(dim is not None for dim in _flat(in_dims[1:])):
@@ -173,25 +192,6 @@ def _fold_rows(layer: Call) -> Rule:
         return result.unflatten(0, slices.shape[:2]), 0
 
     return batched
-
-
-def _each_slice(operator: Call) -> Rule:
-    """Return the rule of vmap that runs an operator on one slice after the other."""
-
-    def batched(info: object, in_dims: Sequence, *arguments: object) -> tuple[Tensors, object]:
-        results = []
-        for k in range(info.batch_size):  # type: ignore[attr-defined]
-            picked = [_slice(value, dim, k) for value, dim in zip(arguments, in_dims, strict=True)]
-            result = operator(*picked)
-            results.append((result,) if isinstance(result, torch.Tensor) else result)
-        stacked = tuple(torch.stack(parts) for parts in zip(*results, strict=True))
-        return (stacked[0], 0) if len(stacked) == 1 else (stacked, (0,) * len(stacked))
-
-    return batched
-
-
-def _slice(value: object, dim: object, k: int) -> object:
-    return value.select(dim, k).contiguous() if isinstance(value, torch.Tensor) and isinstance(dim, int) else value
 
 
 def _flat(dims: object) -> list:

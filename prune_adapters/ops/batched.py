@@ -1,13 +1,13 @@
 """What `torch.vmap` makes of operators that know nothing of a batch: one call for each of its elements."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.utils import _pytree as pytree
 
 from prune_adapters.ops.define import Batch, operators
 
-__all__ = ["loop_over_batch"]
+__all__ = ["each_element", "loop_over_batch"]
 
 
 def loop_over_batch(name: str) -> None:
@@ -21,7 +21,18 @@ def loop_over_batch(name: str) -> None:
     name : str
         Of an operator that `prune_adapters.ops.define.define` has defined, without its namespace.
     """
-    operator = getattr(torch.ops.prune_adapters, name)
+    rule = each_element(getattr(torch.ops.prune_adapters, name))
+    torch.library.register_vmap(f"prune_adapters::{name}", rule, lib=operators)
+
+
+def each_element(operator: Callable[..., object]) -> Callable[..., tuple]:
+    """Return the rule for `torch.vmap` that calls an operator for one element of the batch after the other.
+
+    Parameters
+    ----------
+    operator : callable
+        Returns a tensor, or a tuple or list of tensors.
+    """
 
     def rule(batch: Batch, in_dims: Sequence[object], *arguments: object) -> tuple:
         pairs = list(zip(arguments, in_dims, strict=True))
@@ -29,7 +40,7 @@ def loop_over_batch(name: str) -> None:
         outputs = pytree.tree_map(lambda *each: torch.stack(each), *found)
         return outputs, pytree.tree_map(lambda _: 0, outputs)
 
-    torch.library.register_vmap(f"prune_adapters::{name}", rule, lib=operators)
+    return rule
 
 
 def _element(argument: object, dim: object, number: int) -> object:

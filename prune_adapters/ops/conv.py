@@ -19,8 +19,9 @@ from typing import TypeAlias
 import torch
 
 from prune_adapters.ops import reference
-from prune_adapters.ops.autograd import Call, register_layer
+from prune_adapters.ops.autograd import TABLES, Call, fake_gradients, register_layer
 from prune_adapters.ops.define import define, narrow_on_cpu
+from prune_adapters.ops.reference.blocks_gather import output_size
 
 __all__ = ["block_conv2d", "pair_conv2d", "sparse_conv2d"]
 
@@ -286,32 +287,15 @@ def _check_reach(
         raise ValueError(f"{name}: expected images of at least {tuple(spans)} with their padding, got {tuple(sizes)}")
 
 
-def _out_size(x: torch.Tensor, kernel: Sequence[int], numbers: Sequence[Sequence[int]]) -> list[int]:
-    stride, padding, dilation = numbers
-    return [(x.shape[2 + d] + 2 * padding[d] - (kernel[d] - 1) * dilation[d] - 1) // stride[d] + 1 for d in range(2)]
-
-
 def _fake(x: torch.Tensor, values: torch.Tensor, bias: object, ptr: torch.Tensor, *rest: object) -> torch.Tensor:
     *_, stride, padding, dilation = rest
     numbers: tuple = (stride, padding, dilation)
     sparse = len(rest) == 8  # kernel_size comes before the stride
     kernel: Sequence[int] = rest[4] if sparse else values.shape[-2:]  # type: ignore[assignment]
     outputs = (ptr.shape[0] - 1) * (values.shape[1] if values.dim() == 5 else 1)
-    return x.new_empty(x.shape[0], outputs, *_out_size(x, kernel, numbers))
+    return x.new_empty(x.shape[0], outputs, *output_size(x.shape[2:], kernel, *numbers))
 
 
-def _fake_backward(
-    grad: torch.Tensor, x: torch.Tensor, values: torch.Tensor, *rest: object
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    needs: Sequence[bool] = rest[-1]  # type: ignore[assignment]
-    shapes = (x.shape, values.shape, (grad.shape[1],))
-    grad_x, grad_values, grad_bias = (
-        x.new_empty(shape if need else (0,)) for shape, need in zip(shapes, needs, strict=True)
-    )
-    return grad_x, grad_values, grad_bias
-
-
-TABLES = "Tensor ptr, Tensor idx, Tensor t_ptr, Tensor t_idx, Tensor t_perm"
 WINDOW = "int[2] stride, int[2] padding, int[2] dilation"
 
 
@@ -325,7 +309,7 @@ def _define(name: str, numbers: str) -> Call:
         f"{name}_backward(Tensor grad, Tensor x, Tensor values, {TABLES}, {numbers}, bool[3] needs)"
         " -> (Tensor, Tensor, Tensor)",
         getattr(reference, f"{name}_backward"),
-        fake=_fake_backward,
+        fake=fake_gradients,
     )
     return register_layer(name)
 

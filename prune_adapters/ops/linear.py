@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from prune_adapters.ops import reference
-from prune_adapters.ops.autograd import Call, autocasts, refuse_gradients, register_layer
+from prune_adapters.ops.autograd import TABLES, Call, autocasts, fake_gradients, refuse_gradients, register_layer
 from prune_adapters.ops.define import define, narrow_on_cpu
 
 __all__ = ["block_linear", "csr_linear", "sddmm"]
@@ -276,14 +276,6 @@ def _fake_block_linear(
     return x.new_empty(x.shape[0], (ptr.shape[0] - 1) * values.shape[1])
 
 
-def _fake_backward(grad: torch.Tensor, x: torch.Tensor, values: torch.Tensor, *rest: object) -> tuple:
-    needs = rest[-1]
-    assert isinstance(needs, Sequence)
-    sizes = x.shape, values.shape, grad.shape[1:]
-    return tuple(x.new_empty(size if need else 0) for size, need in zip(sizes, needs, strict=True))
-
-
-TABLES = "Tensor ptr, Tensor idx, Tensor t_ptr, Tensor t_idx, Tensor t_perm"
 GRADIENTS = "(Tensor, Tensor, Tensor)"
 
 define(
@@ -295,7 +287,7 @@ define(
     f"csr_linear_backward(Tensor grad, Tensor x, Tensor values, {TABLES}, int panel, int t_panel, bool[3] needs)"
     f" -> {GRADIENTS}",
     reference.csr_linear_backward,
-    fake=_fake_backward,
+    fake=fake_gradients,
 )
 define(
     "sddmm(Tensor grad, Tensor x, Tensor ptr, Tensor idx, int panel) -> Tensor",
@@ -310,7 +302,7 @@ define(
 define(
     f"block_linear_backward(Tensor grad, Tensor x, Tensor values, {TABLES}, bool[3] needs) -> {GRADIENTS}",
     reference.block_linear_backward,
-    fake=_fake_backward,
+    fake=fake_gradients,
 )
 _block_linear = register_layer("block_linear")
 _csr_linear = register_layer("csr_linear", for_backward=lambda rest: (*rest[:5], *rest[6:]))

@@ -1,7 +1,7 @@
 """The plan of a matrix of dense blocks, for `block_linear` and `block_conv2d`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -9,13 +9,24 @@ from prune_adapters import ops
 from prune_adapters.errors import PlanError
 from prune_adapters.ops.conv import Pair
 from prune_adapters.ops.reference.linear import block_rows
-from prune_adapters.plans.tables import MOST, check_table, check_weight, pointers, require_mask, same_tables, take_table
+from prune_adapters.plans.tables import (
+    MOST,
+    TABLES,
+    PlanTables,
+    check_agreement,
+    check_table,
+    check_weight,
+    pointers,
+    require_mask,
+    same_tables,
+    take_table,
+)
 
 __all__ = ["BlockPlan"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BlockPlan:
+class BlockPlan(PlanTables):
     """Which blocks of a matrix are kept, and the same for the transposed matrix; it never changes.
 
     The values of a layer have shape (n_blocks, out_block, in_block), block row by block row, in a block row column by
@@ -138,16 +149,6 @@ class BlockPlan:
         """Fraction of blocks that are kept, in [0, 1]; 0 for a matrix without blocks."""
         return self.n_blocks / max(1, self.groups[0] * self.groups[1])
 
-    @property
-    def device(self) -> torch.device:
-        """Where the tables are."""
-        return self.idx.device
-
-    @property
-    def tables(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The tables in the order in which `prune_adapters.ops.block_linear` takes them."""
-        return self.ptr, self.idx, self.t_ptr, self.t_idx, self.t_perm
-
     def linear(self, x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """Return x times the transposed matrix, plus bias; see `prune_adapters.ops.block_linear`.
 
@@ -242,19 +243,6 @@ class BlockPlan:
         """
         return self.to_dense(torch.ones(self.n_blocks, *self.block, dtype=torch.bool, device=self.device))
 
-    def to(self, device: torch.device | str) -> "BlockPlan":
-        """Return the plan with its tables on a device.
-
-        Parameters
-        ----------
-        device : torch.device or str
-
-        Returns
-        -------
-        BlockPlan
-        """
-        return replace(self, **{name: getattr(self, name).to(device) for name in TABLES})
-
     def state(self) -> dict[str, torch.Tensor]:
         """Return all that `from_state` needs, as tensors, ready to be saved.
 
@@ -296,8 +284,7 @@ class BlockPlan:
         _check_blocks(where, tables["ptr"], tables["idx"], groups[1])
         made = _plan(block_rows(tables["ptr"], tables["idx"]), tables["idx"].long(), groups, (out_block, in_block))
         for name in TABLES:
-            if not torch.equal(tables[name], getattr(made, name)):
-                raise PlanError(f"{where}: {name} does not agree with ptr and idx; make the plan anew with from_mask")
+            check_agreement(where, name, tables[name], getattr(made, name))
         return made
 
     def __eq__(self, other: object) -> bool:
@@ -311,9 +298,6 @@ class BlockPlan:
     def __repr__(self) -> str:
         blocks = f"{self.n_blocks} blocks of {self.block[0]} x {self.block[1]}"
         return f"BlockPlan({self.shape[0]} x {self.shape[1]}, {blocks}, density {self.density:.3g})"
-
-
-TABLES = ("ptr", "idx", "t_ptr", "t_idx", "t_perm")
 
 
 def _groups(shape: tuple[int, int], block: tuple[int, int]) -> tuple[int, int]:

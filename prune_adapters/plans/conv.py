@@ -1,14 +1,18 @@
 """What the plans of sparse convolutions share: tables of the kept elements by output channel and by input channel."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 import torch
 
 from prune_adapters.errors import PlanError
+from prune_adapters.ops.reference.linear import block_rows
 from prune_adapters.plans.tables import (
     MOST,
+    TABLES,
+    PlanTables,
+    check_agreement,
     check_table,
     check_weight,
     pointers,
@@ -21,11 +25,9 @@ __all__ = ["ConvPlan"]
 
 Own = TypeVar("Own", bound="ConvPlan")
 
-TABLES = ("ptr", "idx", "t_ptr", "t_idx", "t_perm")
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ConvPlan:
+class ConvPlan(PlanTables):
     """Where the elements of the sparse weight of a convolution are; it never changes.
 
     An element is what is kept or removed as one: the kernel of a pair of channels in a `PairPlan`, a tap of a kernel in
@@ -71,16 +73,6 @@ class ConvPlan:
         """Fraction of weights that are kept, in [0, 1]; 0 for a weight without elements."""
         return self.n_values / max(1, torch.Size(self.shape).numel())
 
-    @property
-    def device(self) -> torch.device:
-        """Where the tables are."""
-        return self.idx.device
-
-    @property
-    def tables(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The tables in the order in which the operator takes them."""
-        return self.ptr, self.idx, self.t_ptr, self.t_idx, self.t_perm
-
     def places(self) -> torch.Tensor:
         """Return the place of each element in the flat weight, counted in elements.
 
@@ -88,7 +80,7 @@ class ConvPlan:
         -------
         Tensor of int64, shape (n_elements,)
         """
-        return _rows(self.ptr) * (self.shape[1] * self._taps(self.shape)) + self.idx
+        return block_rows(self.ptr, self.idx) * (self.shape[1] * self._taps(self.shape)) + self.idx
 
     def from_dense(self, weight: torch.Tensor) -> torch.Tensor:
         """Return the values of a dense weight, in the order of the plan; what the mask removes is left out.
@@ -140,19 +132,6 @@ class ConvPlan:
         """
         kept = torch.ones(self.n_elements, *self._element(self.shape), dtype=torch.bool, device=self.device)
         return self.to_dense(kept)
-
-    def to(self: Own, device: torch.device | str) -> Own:
-        """Return the plan with its tables on a device.
-
-        Parameters
-        ----------
-        device : torch.device or str
-
-        Returns
-        -------
-        PairPlan or TapPlan
-        """
-        return replace(self, **{name: getattr(self, name).to(device) for name in TABLES})
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return all that `from_state` needs, as tensors, ready to be saved.
@@ -211,14 +190,13 @@ class ConvPlan:
         shape = _checked_shape(where, numbers.tolist())
         ptr, idx = take_table(where, state, "ptr"), take_table(where, state, "idx")
         _check_elements(where, ptr, idx, shape[0], shape[1] * cls._taps(shape))
-        made = cls._of_places(_rows(ptr) * (shape[1] * cls._taps(shape)) + idx, shape)
+        made = cls._of_places(block_rows(ptr, idx) * (shape[1] * cls._taps(shape)) + idx, shape)
         for name in TABLES:
             table, wanted = take_table(where, state, name), getattr(made, name)
             check_table(where, name, table, wanted.dtype, wanted.shape)
             if table.device != wanted.device:
                 raise PlanError(f"{where}: expected all tables on {wanted.device}, got {name} on {table.device}")
-            if not torch.equal(table, wanted):
-                raise PlanError(f"{where}: {name} does not agree with ptr and idx; make the plan anew with from_mask")
+            check_agreement(where, name, table, wanted)
         return made
 
     @classmethod
@@ -261,11 +239,6 @@ class ConvPlan:
         return f"{type(self).__name__}({size}, {self.n_elements} {elements}, density {self.density:.3g})"
 
 
-def _rows(ptr: torch.Tensor) -> torch.Tensor:
-    """Return the row of each element."""
-    return torch.repeat_interleave(torch.arange(len(ptr) - 1, device=ptr.device), ptr.diff())
-
-
 def _checked_shape(where: str, shape: list[int]) -> tuple[int, int, int, int]:
     outputs, inputs, height, width = shape
     if min(outputs, inputs) < 0 or min(height, width) < 1:
@@ -285,5 +258,5 @@ def _check_elements(where: str, ptr: torch.Tensor, idx: torch.Tensor, n_rows: in
     outside = (idx < 0) | (idx >= n_columns)
     if bool(outside.any()):
         raise PlanError(f"{where}: expected idx from 0 to {n_columns - 1}, got {int(idx[outside][0])}")
-    if bool(((_rows(ptr) * n_columns + idx).diff() <= 0).any()):
+    if bool(((block_rows(ptr, idx) * n_columns + idx).diff() <= 0).any()):
         raise PlanError(f"{where}: expected the elements of an output channel to go up, each once")

@@ -1,7 +1,7 @@
 """The plan of a sparse matrix: where its elements are, in the order in which the kernels of `csr_linear` want them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -10,6 +10,9 @@ from prune_adapters.errors import PlanError
 from prune_adapters.ops.reference.linear import elements
 from prune_adapters.plans.tables import (
     MOST,
+    TABLES,
+    PlanTables,
+    check_agreement,
     check_table,
     check_weight,
     pointers,
@@ -25,7 +28,7 @@ WIDEST = 32768
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SparsePlan:
+class SparsePlan(PlanTables):
     """Where the elements of a sparse matrix are, and the same for the transposed matrix; it never changes.
 
     The columns are cut into panels of `panel` columns. The values of a layer, a tensor of one dimension, lie panel by
@@ -103,16 +106,6 @@ class SparsePlan:
     def density(self) -> float:
         """Fraction of elements that are kept, in [0, 1]; 0 for a matrix without elements."""
         return self.n_values / max(1, self.shape[0] * self.shape[1])
-
-    @property
-    def device(self) -> torch.device:
-        """Where the tables are."""
-        return self.idx.device
-
-    @property
-    def tables(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The tables in the order in which `prune_adapters.ops.csr_linear` takes them."""
-        return self.ptr, self.idx, self.t_ptr, self.t_idx, self.t_perm
 
     def linear(self, x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """Return x times the transposed matrix, plus bias; see `prune_adapters.ops.csr_linear`.
@@ -202,19 +195,6 @@ class SparsePlan:
         """
         return self.to_dense(torch.ones(self.n_values, dtype=torch.bool, device=self.device))
 
-    def to(self, device: torch.device | str) -> "SparsePlan":
-        """Return the plan with its tables on a device.
-
-        Parameters
-        ----------
-        device : torch.device or str
-
-        Returns
-        -------
-        SparsePlan
-        """
-        return replace(self, **{name: getattr(self, name).to(device) for name in TABLES})
-
     def state(self) -> dict[str, torch.Tensor]:
         """Return all that `from_state` needs, as tensors, ready to be saved.
 
@@ -259,8 +239,7 @@ class SparsePlan:
         for name in TABLES:
             table, wanted = take_table(where, state, name), getattr(made, name)
             check_table(where, name, table, wanted.dtype, wanted.shape)
-            if not torch.equal(table, wanted):
-                raise PlanError(f"{where}: {name} does not agree with ptr and idx; make the plan anew with from_mask")
+            check_agreement(where, name, table, wanted)
         return made
 
     def __eq__(self, other: object) -> bool:
@@ -275,9 +254,6 @@ class SparsePlan:
     def __repr__(self) -> str:
         size = f"{self.shape[0]} x {self.shape[1]}, {self.n_values} values, density {self.density:.3g}"
         return f"SparsePlan({size}, panels of {self.panel} and {self.t_panel})"
-
-
-TABLES = ("ptr", "idx", "t_ptr", "t_idx", "t_perm")
 
 
 def _plan(

@@ -1,15 +1,66 @@
 """What plans share: tables of a sparse matrix from a mask, checks in words, and the state that is saved."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 import torch
 
 from prune_adapters.errors import PlanError
 
-__all__ = ["MOST", "check_table", "check_weight", "pointers", "require_mask", "same_tables", "take_table"]
+__all__ = [
+    "MOST",
+    "TABLES",
+    "PlanTables",
+    "check_agreement",
+    "check_table",
+    "check_weight",
+    "pointers",
+    "require_mask",
+    "same_tables",
+    "take_table",
+]
 
 MOST = 2**31 - 1
 """Places are int32."""
+TABLES = ("ptr", "idx", "t_ptr", "t_idx", "t_perm")
+"""The fields of every plan that are tables, in the order in which the operators take them."""
+Own = TypeVar("Own", bound="PlanTables")
+
+
+class PlanTables:
+    """The five tables that every plan has; base class of the plans, which are frozen dataclasses with these fields."""
+
+    ptr: torch.Tensor
+    idx: torch.Tensor
+    t_ptr: torch.Tensor
+    t_idx: torch.Tensor
+    t_perm: torch.Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tables are."""
+        return self.idx.device
+
+    @property
+    def tables(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The tables in the order in which the operator takes them."""
+        return self.ptr, self.idx, self.t_ptr, self.t_idx, self.t_perm
+
+    def to(self: Own, device: torch.device | str) -> Own:
+        """Return the plan with its tables on a device.
+
+        Parameters
+        ----------
+        device : torch.device or str
+
+        Returns
+        -------
+        PlanTables
+            A plan of the same kind.
+        """
+        moved = {name: getattr(self, name).to(device) for name in TABLES}
+        return cast(Own, replace(cast(Any, self), **moved))
 
 
 def require_mask(where: str, mask: torch.Tensor, dimensions: Sequence[int], form: str) -> None:
@@ -119,6 +170,23 @@ def check_table(where: str, name: str, table: torch.Tensor, dtype: torch.dtype, 
     if table.dim() != len(shape) or any(n not in (None, m) for n, m in zip(shape, table.shape, strict=True)):
         wanted = str(tuple(shape)).replace("None", "any")
         raise PlanError(f"{where}: expected {name} of shape {wanted}, got {tuple(table.shape)}")
+
+
+def check_agreement(where: str, name: str, table: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Raise unless a table is what the first two lead to.
+
+    Parameters
+    ----------
+    where, name : str
+        The function and the table, for the error.
+    table, wanted : Tensor
+
+    Raises
+    ------
+    PlanError
+    """
+    if not torch.equal(table, wanted):
+        raise PlanError(f"{where}: {name} does not agree with ptr and idx; make the plan anew with from_mask")
 
 
 def same_tables(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> bool:

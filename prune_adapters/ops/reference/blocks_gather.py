@@ -4,6 +4,8 @@ The arguments are those of the kernels (csrc/cuda): blocks ``ptr[g] .. ptr[g + 1
 of the other side, and block b lies at ``perm[b]`` of the values, or at b where perm is None.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -135,7 +137,7 @@ def fold_columns(
 
 
 def output_size(
-    size: torch.Size, kernel_size: tuple[int, int], stride: list[int], padding: list[int], dilation: list[int]
+    size: torch.Size, kernel_size: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
 ) -> tuple[int, int]:
     """Return height and width of what a convolution returns.
 

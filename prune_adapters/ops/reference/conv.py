@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from prune_adapters.ops.reference.linear import block_rows
+
 __all__ = [
     "block_conv2d",
     "block_conv2d_backward",
@@ -55,7 +57,7 @@ def pair_conv2d_backward(
     """Return the gradients of `pair_conv2d` that are needed, the others of shape (0,)."""
     weight = _pair_weight(values, ptr, idx, len(t_ptr) - 1)
     grad_x, grad_weight, grad_bias = _gradients(grad, x, weight, stride, padding, dilation, needs)
-    return grad_x, grad_weight[_rows(ptr), idx] if needs[1] else grad_weight, grad_bias
+    return grad_x, grad_weight[block_rows(ptr, idx), idx] if needs[1] else grad_weight, grad_bias
 
 
 def sparse_conv2d(
@@ -95,7 +97,7 @@ def sparse_conv2d_backward(
     """Return the gradients of `sparse_conv2d` that are needed, the others of shape (0,)."""
     weight = _tap_weight(values, ptr, idx, len(t_ptr) - 1, kernel_size)
     grad_x, grad_weight, grad_bias = _gradients(grad, x, weight, stride, padding, dilation, needs)
-    return grad_x, grad_weight.flatten(1)[_rows(ptr), idx] if needs[1] else grad_weight, grad_bias
+    return grad_x, grad_weight.flatten(1)[block_rows(ptr, idx), idx] if needs[1] else grad_weight, grad_bias
 
 
 def block_conv2d(
@@ -135,18 +137,13 @@ def block_conv2d_backward(
     grad_x, grad_weight, grad_bias = _gradients(grad, x, weight, stride, padding, dilation, needs)
     if needs[1]:
         blocks = grad_weight.unflatten(0, (-1, values.shape[1])).unflatten(2, (-1, values.shape[2])).transpose(1, 2)
-        grad_weight = blocks[_rows(ptr), idx]
+        grad_weight = blocks[block_rows(ptr, idx), idx]
     return grad_x, grad_weight, grad_bias
-
-
-def _rows(ptr: torch.Tensor) -> torch.Tensor:
-    """Return the row of each element."""
-    return torch.repeat_interleave(torch.arange(len(ptr) - 1, device=ptr.device), ptr.diff())
 
 
 def _pair_weight(values: torch.Tensor, ptr: torch.Tensor, idx: torch.Tensor, inputs: int) -> torch.Tensor:
     weight = values.new_zeros(len(ptr) - 1, inputs, *values.shape[1:])
-    weight[_rows(ptr), idx] = values
+    weight[block_rows(ptr, idx), idx] = values
     return weight
 
 
@@ -155,7 +152,7 @@ def _tap_weight(
 ) -> torch.Tensor:
     height, width = kernel_size
     weight = values.new_zeros(len(ptr) - 1, inputs * height * width)
-    weight[_rows(ptr), idx] = values
+    weight[block_rows(ptr, idx), idx] = values
     return weight.view(-1, inputs, height, width)
 
 
