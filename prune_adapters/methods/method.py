@@ -143,7 +143,7 @@ class Method:
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Go on from a state, after the model and the optimizer have loaded theirs.
+        """Go on from a state; the model and the optimizer load theirs before or after.
 
         Parameters
         ----------

@@ -58,7 +58,7 @@ def save_method(path: str | os.PathLike[str], method: Method) -> None:
 
 
 def load_method(path: str | os.PathLike[str], method: Method) -> Method:
-    """Return `method` with the state of a file; load the weights and the optimizer first.
+    """Return `method` with the state of a file; weights and optimizer load theirs, before or after.
 
     Parameters
     ----------
