@@ -68,6 +68,9 @@ class Run:
     def __post_init__(self) -> None:
         self.model = network(self.dtype) if self.model is None else self.model
         self.optimizer = self.make_optimizer(self.model)
+        self.make_method()
+
+    def make_method(self) -> None:
         budget = {"sparsity": self.sparsity, "steps": STEPS, "graph": graph_of(self.dtype)}
         self.method = METHODS[self.name](self.model, optimizer=self.optimizer, **budget, **self.settings)
 

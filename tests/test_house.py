@@ -14,7 +14,7 @@ ORDER = {
         backend __init__""",
     "prune_adapters": """errors ops plans sweeps masks kept keep apply soft torch_prune layers trace counts scores
         budgets ranking prefixes select patterns store prune groups regular methods compact train report checkpoint
-        explain collapse sparsify __init__""",
+        explain collapse sparsify integrations __init__""",
 }
 LAZY = {"matplotlib", "networkx", "igraph"}
 """Imported inside the functions that need them, so that `import netgraph` stays light."""

@@ -81,8 +81,8 @@ def test_same_seed_same_bits(name: str) -> None:
 
 @every_method
 @pytest.mark.parametrize("stop", [1, 7, 12, STEPS])
-@pytest.mark.parametrize("method_first", [False, True])
-def test_a_resumed_run_ends_with_the_same_bits(name: str, stop: int, method_first: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", ["method_first", "method_last", "made_last"])
+def test_a_resumed_run_ends_with_the_same_bits(name: str, stop: int, order: str, tmp_path: Path) -> None:
     whole = Run(name).take(STEPS)
     begun = Run(name).take(stop)
     pa.save_method(tmp_path / "method.safetensors", begun.method)
@@ -91,11 +91,15 @@ def test_a_resumed_run_ends_with_the_same_bits(name: str, stop: int, method_firs
 
     resumed = Run(name)
     buffer.seek(0)
-    if method_first:
+    if order == "method_first":
         pa.load_method(tmp_path / "method.safetensors", resumed.method)
+    elif order == "made_last":
+        pa.remove_masks(resumed.model)
     for part, state in zip((resumed.model, resumed.optimizer), torch.load(buffer, weights_only=True), strict=True):
         part.load_state_dict(state)
-    if not method_first:
+    if order == "made_last":
+        resumed.make_method()
+    if order != "method_first":
         pa.load_method(tmp_path / "method.safetensors", resumed.method)
     resumed.take(STEPS - stop)
 

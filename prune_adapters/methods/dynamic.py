@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from prune_adapters.apply import remembered_masks
-from prune_adapters.masks import parameter_owners
-from prune_adapters.methods.method import Method, Scores, State, among_kept
+from prune_adapters.methods.method import Method, Scores, among_kept
 from prune_adapters.scores import random_scores
 from prune_adapters.select import Selection, selected
 
@@ -94,17 +93,9 @@ class DynamicSparseTraining(Method):
         scores = {name: kept[name] for name in self._scores()}
         return self._selection(scores, self.sparsity)
 
-    def _own_state(self) -> State:
-        """Return the kept weights: a model that is loaded first loses those that its first masks have removed."""
-        masks = remembered_masks(self.model)
-        return {"kept": {name: self._weight(name).detach()[masks[name]].clone() for name in self._scores()}}
-
-    def _load_own_state(self, own: State) -> None:
-        masks = remembered_masks(self.model)
-        with torch.no_grad():
-            for name, kept in own["kept"].items():
-                weight = self._weight(name)
-                weight[masks[name]] = kept.to(weight.device)
+    @property
+    def _prunes_at_start(self) -> bool:
+        return True
 
     def _changed(self) -> Scores:
         """Return scores by which the survivors come first, then what grows."""
@@ -125,10 +116,6 @@ class DynamicSparseTraining(Method):
     def _gradient(self, name: str) -> torch.Tensor:
         weight = self._weight(name)
         return torch.zeros_like(weight) if weight.grad is None else weight.grad.detach().abs()
-
-    def _weight(self, name: str) -> torch.nn.Parameter:
-        module, key = parameter_owners(self.model)[name][0]
-        return module.get_parameter(key)
 
     def _is_due(self, step: int) -> bool:
         return step % self.every == 0 and step < self.end * self.steps

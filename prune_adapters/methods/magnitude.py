@@ -66,6 +66,10 @@ class OneShotPruning(_Scored):
             raise ValueError(f"OneShotPruning: rounds: expected at least 1, got {self.rounds}")
         self._update()
 
+    @property
+    def _prunes_at_start(self) -> bool:
+        return round(self.at * self.steps) == 0
+
     def _update(self) -> None:
         if self.step == round(self.at * self.steps):
             self.finish()

@@ -26,6 +26,7 @@ from netgraph import NetGraph
 from prune_adapters.apply import apply_masks, remembered_masks, remove_masks
 from prune_adapters.errors import MethodStateError
 from prune_adapters.keep import Upkeep
+from prune_adapters.masks import parameter_owners
 from prune_adapters.prune import selected_consistently
 from prune_adapters.scores import magnitude_scores
 from prune_adapters.select import Selection, selected, warn_of_shortfall
@@ -139,6 +140,7 @@ class Method:
             "step": self.step,
             "masks": remembered_masks(self.model),
             "chosen": None if self._chosen is None else _as_numbers(self._chosen),
+            "kept": self._kept() if self._prunes_at_start else {},
             "own": self._own_state(),
         }
 
@@ -160,7 +162,28 @@ class Method:
         apply_masks(self.model, state["masks"])
         self.step = state["step"]
         self._chosen = _as_selection(state["chosen"], state["masks"])
+        self._restore(state["kept"])
         self._load_own_state(state["own"])
+
+    @property
+    def _prunes_at_start(self) -> bool:
+        """Whether the model has masks as soon as the method is made."""
+        return False
+
+    def _kept(self) -> Scores:
+        """Return the kept weights: a model that is loaded first may lose some to the masks of the start."""
+        return {name: self._weight(name).detach()[mask] for name, mask in remembered_masks(self.model).items()}
+
+    def _restore(self, kept: Mapping[str, torch.Tensor]) -> None:
+        masks = remembered_masks(self.model)
+        with torch.no_grad():
+            for name, values in kept.items():
+                weight = self._weight(name)
+                weight[masks[name]] = values.to(weight.device)
+
+    def _weight(self, name: str) -> nn.Parameter:
+        module, key = parameter_owners(self.model)[name][0]
+        return module.get_parameter(key)
 
     def _update(self) -> None:
         """Change the masks, if it is time; `step` steps have been taken."""
@@ -196,8 +219,10 @@ class Method:
         return selected(scores, graph=self.graph, **budget)  # type: ignore[arg-type]
 
     def _apply(self, masks: Mapping[str, torch.Tensor]) -> None:
+        """Remove weights; before the first step the optimizer may hold what a resumed run will need."""
         apply_masks(self.model, masks)
-        self._upkeep(self.optimizer)
+        if self.step:
+            self._upkeep(self.optimizer)
 
     def _random(self) -> np.random.Generator:
         """Return the random numbers of this step, the same after a resumption."""
@@ -218,7 +243,7 @@ class Method:
 
     def _check_state(self, state: State) -> None:
         name = type(self).__name__
-        expected = {"method", "settings", "step", "masks", "chosen", "own"}
+        expected = {"method", "settings", "step", "masks", "chosen", "kept", "own"}
         if set(state) != expected:
             raise MethodStateError(f"{name}: expected a state with {sorted(expected)}, got {sorted(state)}")
         if state["method"] != name:
