@@ -30,8 +30,8 @@ GROWING = {"rigl", "set"}
 """Methods that bring weights back."""
 
 
-def network(dtype: torch.dtype = torch.float32) -> nn.Module:
-    torch.manual_seed(0)
+def network(dtype: torch.dtype = torch.float32, *, seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 4)).to(dtype)
 
 

@@ -21,6 +21,7 @@ from methods_cases import (
     assert_same_bits,
     batch,
     kept,
+    network,
     nonzero,
     two_groups,
 )
@@ -327,6 +328,15 @@ def test_a_consistent_dynamic_network_never_spends_a_weight_off_the_paths() -> N
         assert kept(trimmed) == kept(pa.remembered_masks(run.model)) == TOTAL - round(0.9 * TOTAL)
 
     run.take(STEPS, every_step=check)
+
+
+@every_method
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 100))])
+def test_a_consistent_method_never_cuts_the_input_off(name: str, seed: int) -> None:
+    settings = {"consistent": True, "seed": seed}
+    masks = Run(name, sparsity=0.97, model=network(seed=seed), settings=settings).take(STEPS).method.finish()
+
+    assert masks.direct == masks.effective == TOTAL - round(0.97 * TOTAL)
 
 
 def test_one_step_of_gradual_pruning_by_hand() -> None:
