@@ -1,7 +1,7 @@
 """A model called with other values than its own, and nothing of it changed.
 
-Parameters and buffers are put in for the time of one call (``torch.func.functional_call``), so that gradients go to
-tensors of ours and running statistics into copies. Gradients, frozen parameters and shared ones stay as they are.
+Parameters and buffers are lent for the time of one call, so that gradients go to tensors of ours and running statistics
+into copies. What the model holds itself stays as it is: gradients, frozen parameters, shared ones.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from prune_adapters.apply import remembered_masks
 from prune_adapters.masks import bare_module, parameter_owners
@@ -88,19 +87,36 @@ def call_with(
     tensor([[6.]])
     """
     bare = bare_module(model)
-    inside = {id(parameter): name for name, parameter in bare.named_parameters()}
-    owners = parameter_owners(bare)
-    values = {inside[id(owners[n][0][0].get_parameter(owners[n][0][1]))]: value for n, value in parameters.items()}
-    with _flat_weights_restored(bare):
-        return functional_call(bare, {**values, **buffers}, args, dict(kwargs))
+    with _lent(bare, parameters, buffers):
+        return bare(*args, **kwargs)
 
 
 @contextmanager
-def _flat_weights_restored(model: nn.Module) -> Iterator[None]:
-    """Give recurrent layers their list of weights back, in which functional_call (torch 2.13) leaves the others."""
-    before = [(m, list(m._flat_weights)) for m in model.modules() if isinstance(m, nn.RNNBase)]
+def _lent(
+    model: nn.Module, parameters: Mapping[str, torch.Tensor], buffers: Mapping[str, torch.Tensor]
+) -> Iterator[None]:
+    """Hold these tensors in the places of the model's own.
+
+    torch.func.functional_call (2.13) leaves them in a module that is used twice, and in recurrent layers.
+    """
+    owners = parameter_owners(model)
+    places: list[tuple[dict, str, torch.Tensor]] = [
+        (m._parameters, key, value) for name, value in parameters.items() for m, key in owners[name]
+    ]
+    given = {id(own): buffers[name] for name, own in model.named_buffers() if name in buffers}
+    tables = [m._buffers for m in model.modules()]
+    places += [(table, key, given[id(own)]) for table in tables for key, own in table.items() if id(own) in given]
+    recurrent = [m for m in model.modules() if isinstance(m, nn.RNNBase)]
+    before = [(table, key, table[key]) for table, key, _ in places]
+    flat = [m._flat_weights for m in recurrent]
     try:
+        for table, key, value in places:
+            table[key] = value
+        for module in recurrent:
+            module._flat_weights = [getattr(module, key, None) for key in module._flat_weights_names]
         yield
     finally:
-        for module, weights in before:
+        for table, key, value in before:
+            table[key] = value
+        for module, weights in zip(recurrent, flat, strict=True):
             module._flat_weights = weights

@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from netgraph import NetGraph
+from netgraph.flow import path_sums
 from prune_adapters.masks import bare_module
 from prune_adapters.scores.borrowed import call_with, kept_values
 from prune_adapters.scores.scored import scored_parameters
@@ -31,6 +32,8 @@ EXPONENTS = (-512, -1000, 0, 512, 1000)
 """Of the number at the inputs, a power of two: tried in this order."""
 LEAST = 2.0**-900
 """Below this R has lost digits on its way."""
+SMALLEST = -1000
+"""log2 of the sum over the paths of the graph, below which an R of 0 may be one that has lost all digits."""
 TOLERANCE = 1e-9
 """Of the degree of R in the inputs, which is 1."""
 NOISE = 1e-12
@@ -141,6 +144,8 @@ def synflow_prune(
     >>> synflow_prune(model, torch.zeros(1, 2), sparsity=0.5)
     Selection: 3 of 6 weights kept, 3 requested (direct), 3 consistent
     """
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"sparsity: expected the fraction to remove, in [0, 1], got {sparsity}")
     if rounds < 1:
         raise ValueError(f"rounds: expected at least 1, got {rounds}")
     traced = graph or to_graph(model, example_inputs)
@@ -168,14 +173,33 @@ class _Flow:
         values = self._values(masks)
         weights = {name: values[name].requires_grad_() for name in self.scored}
         with in_eval_mode(self.model), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-            for exponent in EXPONENTS:
-                size = torch.tensor(2.0**exponent, dtype=torch.float64, requires_grad=True)
-                total = self._total(values, size)
-                if LEAST <= abs(total.item()) < torch.inf:
-                    break
-        if total.item() == 0 or not total.requires_grad:
+            total, size = self._fitting(values)
+        if abs(total.item()) < LEAST or not total.requires_grad:
+            self._check_no_path(values, total)
             return {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}
         return _divided(total, size, weights)
+
+    def _fitting(self, values: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return R and the number at the inputs: the first at which R keeps its digits, or else the last finite one."""
+        found: tuple[torch.Tensor, torch.Tensor] | None = None
+        for exponent in EXPONENTS:
+            size = torch.tensor(2.0**exponent, dtype=torch.float64, requires_grad=True)
+            total = self._total(values, size)
+            if torch.isfinite(total):
+                found = total, size
+                if abs(total.item()) >= LEAST:
+                    break
+        if found is None:
+            raise FloatingPointError(
+                "synflow: R is not finite at any scale of the inputs; look for weights that are not, or use path_scores"
+            )
+        return found
+
+    def _check_no_path(self, values: Tensors, total: torch.Tensor) -> None:
+        """Raise FloatingPointError if R is small or 0 for lack of digits, not of paths."""
+        weights = {name: values[name].detach().cpu().numpy() for name in self.graph.edge_parameters}
+        if total.item() != 0 or -torch.inf < path_sums(self.graph, weights).log2_total < SMALLEST:
+            raise FloatingPointError("synflow: R is too small for float64 at any scale of the inputs; use path_scores")
 
     def _values(self, masks: Mapping[str, torch.Tensor]) -> Tensors:
         """Return the size of each weight and gain, and 0 for constants."""
@@ -210,8 +234,6 @@ class _Flow:
 
 def _divided(total: torch.Tensor, size: torch.Tensor, weights: Tensors) -> Tensors:
     """Return each weight times the gradient of log R, if R grows as it should with the inputs and with every weight."""
-    if not torch.isfinite(total):
-        raise FloatingPointError("synflow: R is not finite at any scale of the inputs; look for weights that are not")
     slopes = torch.autograd.grad(total, [size, *weights.values()], torch.reciprocal(total), materialize_grads=True)
     degree = (slopes[0] * size).item()
     if abs(degree - 1) > TOLERANCE:
