@@ -275,6 +275,16 @@ def test_no_layer_collapses_over_many_rounds(scope: str) -> None:
     assert all(mask.any() for mask in chosen.values())
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_round_removes_stays_removed(seed: int) -> None:
+    """Also when the next one finds fewer weights on paths than it may keep."""
+    model, x = CASES["mlp"].model(seed), CASES["mlp"].inputs()
+    first = synflow_prune(model, x, sparsity=0.9, rounds=1, graph=dense_graph("mlp"))
+    second = synflow_prune(model, x, sparsity=0.99, rounds=2, graph=dense_graph("mlp"))
+
+    assert not any((second[name] & ~first[name]).any() for name in second)
+
+
 def test_rounds_start_from_the_remembered_masks() -> None:
     model, x, graph = sparse("mlp", 0.5, seed=0)
     chosen = synflow_prune(model, x, sparsity=0.8, rounds=10, graph=graph)

@@ -241,8 +241,8 @@ def test_a_recurrent_layer_keeps_its_own_weights(scores_of: Scores) -> None:
     )
 
     assert all(score.any() for score in scores.values())
-    torch.testing.assert_close(model(torch.ones(2, 1, 3))[0], outputs, rtol=0, atol=0)
     assert all(held is own for held, own in zip(model._flat_weights, model.parameters(), strict=True))
+    torch.testing.assert_close(model(torch.ones(2, 1, 3))[0], outputs, rtol=0, atol=0)
 
 
 @BOTH
@@ -260,6 +260,17 @@ def test_a_part_of_the_weights_alone_has_a_gradient_of_its_own() -> None:
     alone = grasp_scores(model, data, parameters=["2.weight"])["2.weight"]
 
     assert not torch.allclose(alone, grasp_scores(model, data)["2.weight"])
+
+
+@BOTH
+def test_prune_takes_them_as_a_method(scores_of: Scores) -> None:
+    model, data = small_model(), small_data()
+    pa.apply_masks(model, {"0.weight": torch.tensor([[True, True, False]]).expand(4, 3)})
+
+    masks = pa.prune(model, data[0], sparsity=0.5, method=lambda net: scores_of(net, data))
+
+    assert masks.achieved == masks.requested == 10
+    assert not masks["0.weight"][:, 2].any()
 
 
 @BOTH
@@ -289,6 +300,8 @@ def test_bad_arguments(scores_of: Scores) -> None:
         scores_of(model, x)
     with pytest.raises(ValueError, match=r"loss: expected a loss that depends on a scored weight"):
         scores_of(model, (x, y), loss=lambda out, _: out.detach().sum())
+    with pytest.raises(ValueError, match=r"loss: expected the mean of the batch, got shape \(6, 2\)"):
+        scores_of(model, (x, y), loss=lambda out, _: out)
     with pytest.raises(FloatingPointError, match=r"scores for '0.weight': 12 of 12 are not finite"):
         scores_of(model, (x * torch.nan, y))
     with pytest.raises(pa.MaskError, match=r"no parameter 'wieght'"):

@@ -125,6 +125,8 @@ class LossOfWeights:
         buffers = {name: wide(buffer.clone()) for name, buffer in self.model.named_buffers()}
         outputs = call_with(self.model, {**self.weights, **self.others}, buffers, *moved)
         mean = self.loss(outputs, wide(targets.to(device)))
+        if mean.numel() != 1:
+            raise ValueError(f"loss: expected the mean of the batch, got shape {tuple(mean.shape)}; reduce it")
         if not mean.requires_grad:
             raise ValueError("loss: expected a loss that depends on a scored weight, got one without a gradient")
         return mean

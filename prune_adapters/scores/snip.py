@@ -51,8 +51,8 @@ def snip_scores(
     Raises
     ------
     ValueError
-        There is no example or an item of `data` is no pair; the loss depends on none of the scored weights; a name is
-        not a parameter of the model; or `parameters` and `graph` are both given.
+        There is no example or an item of `data` is no pair; the loss is no single number, or depends on none of the
+        scored weights; a name is not a parameter of the model; or `parameters` and `graph` are both given.
     FloatingPointError
         A score is not finite.
 
