@@ -66,7 +66,15 @@ from prune_adapters.plans import BlockPlan, PairPlan, SparsePlan, TapPlan
 from prune_adapters.prune import consistent_masks, prune
 from prune_adapters.regular import RegularPruning, correct_fan_in, regular_masks, regular_prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
-from prune_adapters.scores import magnitude_scores, random_scores
+from prune_adapters.scores import (
+    grasp_scores,
+    magnitude_scores,
+    path_scores,
+    random_scores,
+    snip_scores,
+    synflow_prune,
+    synflow_scores,
+)
 from prune_adapters.select import Selection, masks_from_scores
 from prune_adapters.soft import apply_soft_masks, remove_soft_masks, soft_masks
 from prune_adapters.sparsify import LayerChoice, SparsifyRecord, densify, sparsify
@@ -147,6 +155,7 @@ __all__ = [
     "explain",
     "from_torch_prune",
     "geometric_sparsity",
+    "grasp_scores",
     "inspect_checkpoint",
     "keep_masks",
     "known_operators",
@@ -157,6 +166,7 @@ __all__ = [
     "masks_from_scores",
     "n_of_m_masks",
     "open_checkpoint",
+    "path_scores",
     "prune",
     "random_scores",
     "read_method",
@@ -172,8 +182,11 @@ __all__ = [
     "save_compacted",
     "save_masks",
     "save_method",
+    "snip_scores",
     "soft_masks",
     "sparsify",
+    "synflow_prune",
+    "synflow_scores",
     "to_graph",
     "to_masks",
     "train",

@@ -7,6 +7,7 @@ from torch import nn
 
 import prune_adapters as pa
 from chains import chain
+from networks import CASES
 from prune_adapters.scores import magnitude_scores, random_scores
 
 
@@ -93,6 +94,33 @@ def test_random_scores_follow_the_seed_alone() -> None:
     torch.testing.assert_close(first, same, rtol=0, atol=0)
     assert not torch.equal(first["0.weight"], other["0.weight"])
     assert all(0 <= float(score.min()) <= float(score.max()) < 1 for score in first.values())
+
+
+EFFECTIVE = [
+    ("layer", 10, 0.964, 10.4),
+    ("layer", 100, 0.092, 1_069),
+    ("layer", 316, 0.011, 26_620),
+    ("erk", 100, 0.861, 116),
+    ("erk", 1000, 0.052, 19_014),
+    ("igq", 100, 0.978, 102),
+    ("igq", 1000, 0.18, 5_725),
+]
+"""Scope, compression, and what other random masks of LeNet-300-100 gave: the mean share of kept weights that are
+consistent, the median effective compression."""
+
+
+@pytest.mark.parametrize(("scope", "compression", "share", "effective"), EFFECTIVE)
+def test_effective_compression_of_random_masks(scope: str, compression: int, share: float, effective: float) -> None:
+    """Ten masks; within two of their standard deviations. Vysogorets and Kempe, JMLR 2023, show the same curves."""
+    model = CASES["lenet_300_100"].model()
+    graph = pa.to_graph(model, CASES["lenet_300_100"].inputs())
+    every = (random_scores(model, seed=seed, graph=graph) for seed in range(10))
+    chosen = [pa.masks_from_scores(s, sparsity=1 - 1 / compression, scope=scope, graph=graph) for s in every]
+    shares = np.array([selection.effective / selection.direct for selection in chosen])
+    compressions = np.log([selection.total / max(selection.effective, 1) for selection in chosen])
+
+    np.testing.assert_allclose(shares.mean(), share, rtol=0, atol=2 * shares.std())
+    np.testing.assert_allclose(np.median(compressions), np.log(effective), rtol=0, atol=2 * compressions.std())
 
 
 def test_bad_arguments() -> None:
