@@ -25,8 +25,19 @@ import prune_adapters as pa
 WIDTHS = (64, 100, 60, 40, 10)
 BATCH = 64
 
+
+def random_scores(model: nn.Module) -> dict[str, torch.Tensor]:
+    return pa.random_scores(model, seed=torch.initial_seed())
+
+
 Make = Callable[..., pa.Method]
 METHODS: dict[str, Make] = {
+    "random, ERK": partial(pa.OneShotPruning, at=0, scope="erk", scores=random_scores),
+    "SNIP": partial(pa.OneShotPruning, at=0, scores=lambda model: pa.snip_scores(model, digits())),
+    "GraSP": partial(pa.OneShotPruning, at=0, scores=lambda model: pa.grasp_scores(model, digits())),
+    "SynFlow": partial(
+        pa.OneShotPruning, at=0, rounds=20, scores=lambda model: pa.synflow_scores(model, digits()[0][:1])
+    ),
     "magnitude, one shot": partial(pa.OneShotPruning, at=0.5),
     "magnitude, gradual": partial(pa.GradualPruning, every=5),
     "magnitude, iterative": partial(pa.IterativePruning, rounds=4),

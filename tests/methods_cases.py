@@ -19,6 +19,9 @@ METHODS: dict[str, Callable[..., pa.Method]] = {
     "one_shot": pa.OneShotPruning,
     "at_start": partial(pa.OneShotPruning, at=0.0),
     "random": partial(pa.OneShotPruning, at=0.0, scores=partial(pa.random_scores, seed=3)),
+    "snip": partial(pa.OneShotPruning, at=0.0, scores=lambda model: pa.snip_scores(model, data_for(model))),
+    "grasp": partial(pa.OneShotPruning, at=0.0, scores=lambda model: pa.grasp_scores(model, data_for(model))),
+    "synflow": partial(pa.OneShotPruning, at=0.0, rounds=4, scores=lambda model: flow_scores(model)),
     "gradual": partial(pa.GradualPruning, every=2),
     "iterative": partial(pa.IterativePruning, rounds=3),
     "learning_rate_rewinding": partial(pa.IterativePruning, rounds=3, rewind="learning_rate"),
@@ -28,6 +31,15 @@ METHODS: dict[str, Callable[..., pa.Method]] = {
 }
 GROWING = {"rigl", "set"}
 """Methods that bring weights back."""
+
+
+def data_for(model: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    return X.to(next(model.parameters()).dtype), Y
+
+
+def flow_scores(model: nn.Module) -> dict[str, torch.Tensor]:
+    dtype = next(model.parameters()).dtype
+    return pa.synflow_scores(model, X[:1].to(dtype), graph=graph_of(dtype))
 
 
 def network(dtype: torch.dtype = torch.float32, *, seed: int = 0) -> nn.Module:

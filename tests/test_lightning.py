@@ -40,10 +40,10 @@ def build() -> "lightning.LightningModule":
     return Classifier()
 
 
-def trainer(callback: object, **options) -> "lightning.Trainer":
-    options = {"max_epochs": 3, "logger": False, "enable_checkpointing": False, **options}
+def trainer(*callbacks: object, **options) -> "lightning.Trainer":
+    options = {"max_epochs": 3, "logger": False, "enable_checkpointing": len(callbacks) > 1, **options}
     return lightning.Trainer(
-        callbacks=[callback], accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, **options
+        callbacks=list(callbacks), accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, **options
     )
 
 
@@ -89,9 +89,7 @@ def test_a_checkpoint_resumes_to_the_same_bits(cls: type, tmp_path: Path) -> Non
     whole, again = build(), build()
     saving = lightning.pytorch.callbacks.ModelCheckpoint(tmp_path, every_n_train_steps=4, save_top_k=-1)
     first, second = callbacks.PruningCallback(make), callbacks.PruningCallback(make)
-    run = trainer(first, enable_checkpointing=True)
-    run.callbacks.append(saving)
-    run.fit(whole, loader())
+    trainer(first, saving).fit(whole, loader())
     path = next(path for path in tmp_path.iterdir() if "step=8" in path.name)
     trainer(second).fit(again, loader(), ckpt_path=str(path))
 
