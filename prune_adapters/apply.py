@@ -15,6 +15,7 @@ from prune_adapters.keep import detach_keepers
 from prune_adapters.kept import forget, remember, remembered, weight_and_bits, zero
 from prune_adapters.masks import bare_module, check_masks, parameter_owners
 from prune_adapters.ops import unpack_mask
+from prune_adapters.shards import joined, local, whole
 
 __all__ = ["apply_masks", "remembered_masks", "remove_masks"]
 
@@ -59,7 +60,7 @@ def apply_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> nn.Modul
     (0.0, ['weight', 'bias'])
     """
     owners = parameter_owners(model)
-    checked = check_masks(model, masks)
+    checked = {name: whole(mask) for name, mask in check_masks(model, masks).items()}
     for name, mask in checked.items():
         _check_rows(name, mask, *owners[name][0])
     for name, mask in checked.items():
@@ -92,7 +93,7 @@ def remembered_masks(model: nn.Module) -> dict[str, torch.Tensor]:
     for name, owners in parameter_owners(model).items():
         for module, key in [(m, k) for m, k in owners if (id(m), k) in masked][:1]:
             weight, bits = weight_and_bits(module, key)
-            found[name] = unpack_mask(bits, weight.shape)
+            found[name] = joined(unpack_mask(bits, local(weight).shape), weight)
     return found
 
 

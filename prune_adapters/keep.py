@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from prune_adapters.kept import remembered, weight_and_bits, zero
 from prune_adapters.masks import bare_module
 from prune_adapters.ops import pack_mask, unpack_mask
+from prune_adapters.shards import layout, local
 
 __all__ = ["MaskKeeper", "detach_keepers", "keep_masks"]
 
@@ -49,7 +50,7 @@ class MaskKeeper:
         every = (weight_and_bits(module, key) for module, key in remembered(self.model))
         held = list({id(weight): (weight, bits) for weight, bits in every}.values())  # shared ones once
         states = [(state, bits) for weight, bits in held for state in _states(optimizer, weight)]
-        zero(self._reordered.as_in_memory(held + states))
+        zero(self._reordered.as_in_memory([(local(tensor), bits) for tensor, bits in held + states]))
 
     def __enter__(self) -> "MaskKeeper":
         return self
@@ -120,10 +121,11 @@ def detach_keepers(model: nn.Module) -> None:
 
 
 def _states(optimizer: Optimizer, weight: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield what the optimizer holds for each single weight: float tensors of the same shape."""
+    """Yield what the optimizer holds for each single weight: float tensors of the same shape, spread in one way."""
     for state in optimizer.state.get(weight, {}).values():
         if isinstance(state, torch.Tensor) and state.is_floating_point() and state.shape == weight.shape != ():
-            yield state
+            if layout(state) == layout(weight):
+                yield state
 
 
 class _Reordered:

@@ -15,6 +15,7 @@ from torch import nn
 
 from netgraph import NetGraph
 from prune_adapters.masks import parameter_names, parameter_owners, resolve_name
+from prune_adapters.shards import whole
 
 __all__ = ["magnitude_scores", "random_scores"]
 
@@ -106,13 +107,13 @@ def _uniform(draw: np.random.Generator, like: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(draw.random(tuple(like.shape), dtype=np.float32)).to(like.device)
 
 
-def _scored(model: nn.Module, parameters: Iterable[str] | None, graph: NetGraph | None) -> dict[str, nn.Parameter]:
+def _scored(model: nn.Module, parameters: Iterable[str] | None, graph: NetGraph | None) -> dict[str, torch.Tensor]:
     """Return the parameters to score, in the order of ``named_parameters()``."""
     if parameters is not None and graph is not None:
         raise ValueError("parameters and graph: expected at most one of them; both say what is scored")
     owners = parameter_owners(model)
     wanted = _wanted(model, owners, parameters, graph)
-    return {name: held[0][0].get_parameter(held[0][1]) for name, held in owners.items() if name in wanted}
+    return {name: whole(held[0][0].get_parameter(held[0][1])) for name, held in owners.items() if name in wanted}
 
 
 def _wanted(model: nn.Module, owners: Owners, parameters: Iterable[str] | None, graph: NetGraph | None) -> set[str]:
