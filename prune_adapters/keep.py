@@ -123,9 +123,10 @@ def detach_keepers(model: nn.Module) -> None:
 def _states(optimizer: Optimizer, weight: torch.Tensor) -> Iterator[torch.Tensor]:
     """Yield what the optimizer holds for each single weight: float tensors of the same shape, spread in one way."""
     for state in optimizer.state.get(weight, {}).values():
-        if isinstance(state, torch.Tensor) and state.is_floating_point() and state.shape == weight.shape != ():
-            if layout(state) == layout(weight):
-                yield state
+        if not isinstance(state, torch.Tensor) or not state.is_floating_point():
+            continue
+        if state.shape == weight.shape != () and layout(state) == layout(weight):
+            yield state
 
 
 class _Reordered:

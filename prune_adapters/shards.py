@@ -16,25 +16,31 @@ from torch import nn
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
-__all__ = ["joined", "layout", "local", "own_part", "resharded", "whole"]
+__all__ = ["is_spread", "joined", "layout", "local", "own_part", "resharded", "whole"]
 
 Layout = tuple[object, ...]
 """How a tensor is spread, and which part lies here: two equal layouts of one shape are the same elements."""
 
 
+def is_spread(tensor: torch.Tensor) -> "TypeGuard[DTensor]":
+    """Tell whether each rank holds a part of `tensor`, or a copy that is kept equal to the others."""
+    known = sys.modules.get("torch.distributed.tensor")
+    return known is not None and isinstance(tensor, known.DTensor)
+
+
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """Return the plain tensor with the elements of all ranks, detached: a collective if the tensor is spread."""
-    return tensor.detach().full_tensor() if _is_spread(tensor) else tensor
+    return tensor.full_tensor().detach() if is_spread(tensor) else tensor
 
 
 def local(tensor: torch.Tensor) -> torch.Tensor:
     """Return what lies on this rank, sharing memory with `tensor`; what is done to it is not recorded."""
-    return tensor.detach().to_local() if _is_spread(tensor) else tensor
+    return tensor.to_local().detach() if is_spread(tensor) else tensor
 
 
 def layout(tensor: torch.Tensor) -> Layout:
     """Return how `tensor` is spread, as something to compare and to pickle; empty for a plain one."""
-    if not _is_spread(tensor):
+    if not is_spread(tensor):
         return ()
     mesh = tensor.device_mesh
     return tensor.placements, tuple(mesh.shape), tuple(mesh.get_coordinate() or ())
@@ -42,7 +48,7 @@ def layout(tensor: torch.Tensor) -> Layout:
 
 def own_part(full: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Return the part of the plain tensor `full` that lies on this rank where `like` is spread; no communication."""
-    if not _is_spread(like):
+    if not is_spread(like):
         return full
     from torch.distributed.tensor import distribute_tensor
 
@@ -51,7 +57,7 @@ def own_part(full: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 def joined(part: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Return the whole of which each rank has its `own_part` like `like`: a collective if that is spread."""
-    if not _is_spread(like):
+    if not is_spread(like):
         return part
     from torch.distributed.tensor import DTensor
 
@@ -74,8 +80,3 @@ def resharded(model: nn.Module) -> nn.Module:
             if isinstance(module, fsdp.FSDPModule):
                 module.reshard()
     return model
-
-
-def _is_spread(tensor: torch.Tensor) -> "TypeGuard[DTensor]":
-    known = sys.modules.get("torch.distributed.tensor")
-    return known is not None and isinstance(tensor, known.DTensor)
