@@ -52,6 +52,11 @@ def apply_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> nn.Modul
     -----
     A mask takes a bit a weight. It is no buffer of the model: DistributedDataParallel does not send it around.
 
+    In several processes give each the same masks, whole; nothing is sent. Where ``fully_shard`` (FSDP2) or
+    ``parallelize_module`` has spread a parameter over the ranks, each keeps the bits of its part alone. Masks from
+    before ``fully_shard`` go on; those from before another change of how parameters are spread raise MaskError. The
+    older class FullyShardedDataParallel, whose parameters have lost their shapes, is not followed.
+
     Examples
     --------
     >>> layer = nn.Linear(2, 1)
@@ -75,6 +80,7 @@ def remembered_masks(model: nn.Module) -> dict[str, torch.Tensor]:
     Parameters
     ----------
     model : Module
+        If its parameters are spread over ranks this is a collective: all of them call it, and get the whole masks.
 
     Returns
     -------

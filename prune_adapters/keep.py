@@ -93,7 +93,9 @@ def keep_masks(model: nn.Module, optimizer: Optimizer) -> MaskKeeper:
     -----
     A deep copy of the model keeps its masks and needs a `keep_masks` of its own. An optimizer that evaluates the loss
     several times in one step (LBFGS) sees removed weights move between the evaluations. Where parameters are not laid
-    out row by row (``channels_last``), the keeper holds a second copy of their bits, in the order of memory.
+    out row by row (``channels_last``), the keeper holds a second copy of their bits, in the order of memory. Of
+    parameters that are spread over ranks (FSDP2, tensor parallelism) each rank zeroes its part, and state that is
+    spread in the same way; nothing is sent.
 
     Examples
     --------

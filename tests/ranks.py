@@ -175,7 +175,13 @@ def fsdp_while_parameters_are_gathered(rank: int) -> None:
     masks = smallest_removed(model, 0.5)
     with torch.no_grad():
         model(inputs())
-    pa.apply_masks(model, masks)
+    optimizer = adamw(pa.apply_masks(model, masks))
+    assert_obeys(model, masks)
+    pa.keep_masks(model, optimizer)
+    model(inputs()).square().mean().backward()
+    with torch.no_grad():
+        model(inputs())
+    optimizer.step()
     assert_obeys(model, masks)
     pa.remove_masks(model)
 
@@ -353,6 +359,18 @@ def averages(rank: int) -> None:
         pa.average_scores({"v" if rank == 1 else "w": torch.ones(2)})
 
 
+def example(rank: int) -> None:
+    """The script of the README ends, and rank 0 has written the masks."""
+    from train_distributed import network as perceptron
+    from train_distributed import prune_and_train
+
+    prune_and_train(FOLDER, fsdp=True, sparsity=0.9, epochs=1)
+    dist.barrier()
+    masks = pa.load_masks(FOLDER / "masks.safetensors", model=perceptron())
+
+    assert sum(int(mask.sum()) for mask in masks.values()) == 5020
+
+
 ALWAYS = [parts, ddp, fsdp]
 CHECKS = {
     2: [
@@ -369,6 +387,7 @@ CHECKS = {
         what_spread_weights_cannot_do,
         agreement,
         averages,
+        example,
     ],
     3: [*ALWAYS, fsdp_of_a_masked_model, fsdp_state_dicts, tensor_parallel_uneven],
     4: [parts, fsdp_and_tensor_parallel, fsdp_with_replicas],

@@ -17,10 +17,9 @@ SCRIPT = Path(__file__).with_name("ranks.py")
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_ranks(ranks: int, tmp_path: Path) -> None:
     """DDP, FSDP2 and tensor parallelism; with 3 ranks rows do not divide evenly, with 4 they are split twice."""
-    paths = os.pathsep.join([str(SCRIPT.parents[1]), *sys.path])
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(tmp_path), str(ranks)],
-        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,

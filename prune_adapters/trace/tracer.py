@@ -55,7 +55,8 @@ def to_graph(
     Parameters
     ----------
     model : Module
-        Wrappers of DistributedDataParallel, DataParallel and torch.compile are seen through.
+        Wrappers of DistributedDataParallel, DataParallel and torch.compile are seen through. A model whose parameters
+        are spread over ranks (FSDP2, tensor parallelism) is traced before that.
     example_inputs : Tensor, tuple or dict
         One tensor, the positional or the keyword arguments of ``model.forward``. Only shapes and types count, unless
         the model is followed by running it.
