@@ -18,7 +18,7 @@ from torch import nn
 from prune_adapters.errors import MaskError
 from prune_adapters.masks import bare_module
 from prune_adapters.ops import apply_masks_, pack_mask, unpack_mask
-from prune_adapters.shards import layout, local, own_part, resharded
+from prune_adapters.shards import is_spread, layout, local, own_part, resharded
 
 __all__ = ["forget", "remember", "remembered", "weight_and_bits", "zero"]
 
@@ -50,7 +50,7 @@ def forget(module: nn.Module) -> None:
 
 def remembered(model: nn.Module) -> Iterator[tuple[nn.Module, str]]:
     """Yield each masked parameter of the model as its module and attribute."""
-    for module in resharded(bare_module(model)).modules():
+    for module in resharded(bare_module(model)):
         for key in module.__dict__.get(ATTRIBUTE, ()):
             yield module, key
 
@@ -79,6 +79,8 @@ def zero(pairs: list[Pair]) -> None:
     if pairs:
         with torch.no_grad():
             apply_masks_([local(tensor) for tensor, _ in pairs], [bits for _, bits in pairs])
+            # A DTensor counts its changes apart from its part, for autograd to see that it changed before backward.
+            torch.autograd.graph.increment_version([tensor for tensor, _ in pairs if is_spread(tensor)])
 
 
 def _own_bits(mask: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

@@ -21,9 +21,14 @@ __all__ = ["is_spread", "joined", "layout", "local", "own_part", "resharded", "w
 Layout = tuple[object, ...]
 """How a tensor is spread, and which part lies here: two equal layouts of one shape are the same elements."""
 
+PLAIN = (torch.Tensor, nn.Parameter)
+"""The types of most tensors, for a quick answer: `keep_masks` asks hundreds of times in each step."""
+
 
 def is_spread(tensor: torch.Tensor) -> "TypeGuard[DTensor]":
     """Tell whether each rank holds a part of `tensor`, or a copy that is kept equal to the others."""
+    if type(tensor) in PLAIN:
+        return False
     known = sys.modules.get("torch.distributed.tensor")
     return known is not None and isinstance(tensor, known.DTensor)
 
@@ -69,14 +74,15 @@ def joined(part: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return whole(spread).view(part.dtype)
 
 
-def resharded(model: nn.Module) -> nn.Module:
-    """Return `model` with its own parameters in place of the gathered ones that FSDP2 may leave after a forward pass.
+def resharded(model: nn.Module) -> list[nn.Module]:
+    """Return the modules of `model`, with their own parameters in place where FSDP2 has put gathered ones.
 
-    The outermost module keeps them until the next backward pass, and what is done to them then is lost.
+    After a forward pass the outermost module has those until the next backward pass; what is done to them is lost.
     """
+    modules = list(model.modules())
     fsdp = sys.modules.get("torch.distributed.fsdp")
     if fsdp is not None:
-        for module in model.modules():
+        for module in modules:
             if isinstance(module, fsdp.FSDPModule):
                 module.reshard()
-    return model
+    return modules

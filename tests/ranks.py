@@ -264,6 +264,16 @@ def tensor_parallel(rank: int) -> None:
     torch.testing.assert_close(pa.remembered_masks(copy.deepcopy(twin)), alone()[1])
 
 
+def tensor_parallel_masked_before_backward(rank: int) -> None:
+    """What would give wrong gradients is an error, as for plain weights."""
+    model = parallelize_module(network(), init_device_mesh("cpu", (RANKS,)), SPLIT)
+    loss = model(inputs()).sum()
+    pa.apply_masks(model, {"2.weight": torch.zeros(6, 10, dtype=torch.bool)})
+
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
 def all_of_a_layer(rank: int) -> None:
     """Biases can be masked with their rows, and a mask may come as a DTensor."""
     mesh = init_device_mesh("cpu", (RANKS,))
@@ -382,6 +392,7 @@ CHECKS = {
         fsdp_built_without_memory,
         fsdp_resumed,
         tensor_parallel,
+        tensor_parallel_masked_before_backward,
         all_of_a_layer,
         scores,
         what_spread_weights_cannot_do,

@@ -277,7 +277,8 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check_whole(model: nn.Module) -> None:
-    spread = next((name for name, p in resharded(model).named_parameters() if is_spread(p)), None)
+    resharded(model)
+    spread = next((name for name, p in model.named_parameters() if is_spread(p)), None)
     if spread is not None:
         raise TraceError(
             f"parameter {spread!r} is spread over ranks (DTensor); trace before fully_shard or parallelize_module, or "
