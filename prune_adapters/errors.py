@@ -9,6 +9,7 @@
     +-- RecipeError (ValueError)        a recipe is damaged, or does not fit the model
     +-- CompactFileError (ValueError)   a file holds no compacted model, or a damaged one
     +-- PlanError (ValueError)          a plan cannot be made, its tables are damaged, or a weight does not fit
+    +-- MethodStateError (ValueError)   a state or a file is not one of this method and its settings
 
 Everything else is a plain ``ValueError`` or ``TypeError``.
 """
@@ -19,6 +20,7 @@ __all__ = [
     "CompactFileError",
     "MaskError",
     "MaskFileError",
+    "MethodStateError",
     "PlanError",
     "PruneAdaptersError",
     "RecipeError",
@@ -60,3 +62,7 @@ class CompactFileError(PruneAdaptersError, ValueError):
 
 class PlanError(PruneAdaptersError, ValueError):
     """A plan cannot be made of a mask, its tables are damaged, or a weight does not fit it."""
+
+
+class MethodStateError(PruneAdaptersError, ValueError):
+    """A state, or a file that should hold one, is not one of this method with these settings."""

@@ -3,6 +3,7 @@
 One pass over weights and optimizer state, at the speed of memory.
 """
 
+import copy
 from collections.abc import Iterator
 from types import TracebackType
 from weakref import WeakSet
@@ -16,11 +17,43 @@ from prune_adapters.masks import bare_module
 from prune_adapters.ops import pack_mask, unpack_mask
 from prune_adapters.shards import layout, local
 
-__all__ = ["MaskKeeper", "detach_keepers", "keep_masks"]
+__all__ = ["MaskKeeper", "Upkeep", "detach_keepers", "keep_masks"]
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 Layout = tuple[int, int, tuple[int, ...]]
 """Identity and version of bits, order of dimensions from the farthest apart to the nearest."""
+
+
+class Upkeep:
+    """Sets the removed weights of a model, and what an optimizer holds for them, back to +0.0 in one pass.
+
+    Parameters
+    ----------
+    model : Module
+
+    Examples
+    --------
+    >>> from prune_adapters.apply import apply_masks
+    >>> layer = apply_masks(nn.Linear(2, 1), {"weight": torch.tensor([[True, False]])})
+    >>> _ = layer.weight.data.fill_(1.0)
+    >>> Upkeep(layer)()
+    >>> layer.weight.tolist()
+    [[1.0, 0.0]]
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = bare_module(model)
+        self._reordered = _Reordered()
+
+    def __call__(self, optimizer: Optimizer | None = None) -> None:
+        """Zero by the masks that the model remembers now."""
+        every = (weight_and_bits(module, key) for module, key in remembered(self.model))
+        held = list({id(weight): (weight, bits) for weight, bits in every}.values())  # shared ones once
+        states = [(state, bits) for weight, bits in held for state in _states(optimizer, weight)] if optimizer else []
+        zero(self._reordered.as_in_memory([(local(tensor), bits) for tensor, bits in held + states]))
+
+    def __deepcopy__(self, memo: dict) -> "Upkeep":
+        return Upkeep(copy.deepcopy(self.model, memo))  # bits in the order of memory are found again by identity
 
 
 class MaskKeeper:
@@ -36,7 +69,7 @@ class MaskKeeper:
 
     def __init__(self, model: nn.Module, optimizer: Optimizer) -> None:
         self.model = bare_module(model)
-        self._reordered = _Reordered()
+        self._upkeep = Upkeep(model)
         self._hook = optimizer.register_step_post_hook(self._after_step)
         _keepers.add(self)
         self._after_step(optimizer)
@@ -47,10 +80,7 @@ class MaskKeeper:
         _keepers.discard(self)
 
     def _after_step(self, optimizer: Optimizer, *_: object) -> None:
-        every = (weight_and_bits(module, key) for module, key in remembered(self.model))
-        held = list({id(weight): (weight, bits) for weight, bits in every}.values())  # shared ones once
-        states = [(state, bits) for weight, bits in held for state in _states(optimizer, weight)]
-        zero(self._reordered.as_in_memory([(local(tensor), bits) for tensor, bits in held + states]))
+        self._upkeep(optimizer)
 
     def __enter__(self) -> "MaskKeeper":
         return self

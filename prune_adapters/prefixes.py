@@ -12,7 +12,7 @@ from netgraph.weights import sweep_weights
 from prune_adapters.budgets import layer_budgets
 from prune_adapters.ranking import Pool
 
-__all__ = ["ConsistentCounter", "flat_scores", "ranked_prefixes"]
+__all__ = ["ConsistentCounter", "flat_scores", "ranked_prefixes", "without_excluded"]
 
 Shape = tuple[int, ...]
 Prefixes = Callable[[int], list[np.ndarray]]
@@ -59,7 +59,7 @@ def ranked_prefixes(values: list[np.ndarray], shapes: list[Shape], scope: str, *
     Parameters
     ----------
     values : list of ndarray
-        Flat scores of each parameter, all of one dtype.
+        Flat scores of each parameter, all of one dtype. Elements of -inf are never kept.
     shapes : list of tuple of int
     scope : {"global", "layer", "erk", "igq"}
         "layer" shares every prefix out by `budgets.layer_budgets`.
@@ -83,9 +83,31 @@ def ranked_prefixes(values: list[np.ndarray], shapes: list[Shape], scope: str, *
 
     def prefix(length: int) -> list[np.ndarray]:
         shares = [length] if scope == "global" else layer_budgets(shapes, length, rule=scope)
-        return [kept for pool, share in zip(pools, shares, strict=True) for kept in pool.top(share)]
+        kept = [k for pool, share in zip(pools, shares, strict=True) for k in pool.top(share)]
+        return without_excluded(kept, values)
 
     return prefix
+
+
+def without_excluded(kept: list[np.ndarray], values: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the kept elements but for those whose score is -inf: these are out of the race.
+
+    Parameters
+    ----------
+    kept : list of ndarray of bool
+    values : list of ndarray
+        The scores, of the same shapes.
+
+    Returns
+    -------
+    list of ndarray of bool
+
+    Examples
+    --------
+    >>> without_excluded([np.array([True, True])], [np.array([1.0, -np.inf])])
+    [array([ True, False])]
+    """
+    return [k & (array > -np.inf) for k, array in zip(kept, values, strict=True)]
 
 
 @dataclass(frozen=True)

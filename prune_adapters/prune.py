@@ -27,7 +27,7 @@ from prune_adapters.scores import magnitude_scores, random_scores
 from prune_adapters.select import Selection, selected, warn_of_shortfall
 from prune_adapters.trace import to_graph
 
-__all__ = ["consistent_masks", "prune"]
+__all__ = ["consistent_masks", "prune", "selected_consistently"]
 
 Scores = Mapping[str, torch.Tensor]
 Method = str | Scores | Callable[[nn.Module], Scores]
@@ -106,7 +106,7 @@ def prune(
     """
     graph = to_graph(model, example_inputs)
     scores = _scores(model, method, graph, seed)
-    select = _consistent if consistent else selected
+    select = selected_consistently if consistent else selected
     chosen = select(scores, graph=graph, sparsity=sparsity, scope=scope, target=target)
     warn_of_shortfall(chosen)
     return chosen
@@ -164,12 +164,32 @@ def consistent_masks(
     {'weight1': tensor([[ True,  True],
             [False, False]]), 'weight2': tensor([[ True, False]])}
     """
-    chosen = _consistent(scores, graph=graph, sparsity=sparsity, scope=scope, target=target)
+    chosen = selected_consistently(scores, graph, sparsity=sparsity, scope=scope, target=target)
     warn_of_shortfall(chosen)
     return chosen
 
 
-def _consistent(scores: Scores, *, graph: NetGraph, sparsity: float, scope: str, target: str) -> Selection:
+def selected_consistently(
+    scores: Scores, graph: NetGraph, *, sparsity: float, scope: str = "global", target: str = "direct"
+) -> Selection:
+    """Return what `consistent_masks` returns, without a warning where the target is missed.
+
+    Parameters
+    ----------
+    scores, graph, sparsity, scope, target
+        As `consistent_masks` takes them; it raises the same errors.
+
+    Returns
+    -------
+    Selection
+
+    Examples
+    --------
+    >>> import netgraph as ng
+    >>> graph = ng.from_biadjacency([[[1, 1]]])
+    >>> selected_consistently({"weight1": torch.tensor([[1.0, 2.0]])}, graph, sparsity=0.5)["weight1"]
+    tensor([[False,  True]])
+    """
     prefix = selected(scores, sparsity=sparsity, scope=scope, target="effective", graph=graph)
     _check_edges(scores, graph)
     if target == "direct":
@@ -223,6 +243,7 @@ def _filled(kept: Masks, scores: Scores, graph: NetGraph, wanted: int) -> Masks:
     """Return the settled elements `kept` with the best of those that can be added without waking others."""
     free = _addable(kept, graph)
     values = flat_scores({name: scores[name] for name in kept})
+    free = {n: f & (v > -np.inf).reshape(f.shape) for (n, f), v in zip(free.items(), values, strict=True)}
     pool = Pool(tuple(v[f.reshape(-1)] for v, f in zip(values, free.values(), strict=True)))
     added = pool.top(min(wanted - _count(kept), pool.size))
     filled = {name: k.copy() for name, k in kept.items()}

@@ -18,7 +18,7 @@ import torch
 
 from netgraph import NetGraph
 from prune_adapters.budgets import RULES
-from prune_adapters.prefixes import ConsistentCounter, flat_scores, ranked_prefixes
+from prune_adapters.prefixes import ConsistentCounter, flat_scores, ranked_prefixes, without_excluded
 from prune_adapters.ranking import Pool
 
 __all__ = ["Selection", "masks_from_scores", "selected", "warn_of_shortfall"]
@@ -112,7 +112,7 @@ def masks_from_scores(
     ----------
     scores : mapping of str to Tensor
         Any float dtype and device; higher = keep. Their order decides between equal scores, as does the flat index:
-        the earlier weight is kept. -0.0 equals 0.0, infinities are good scores.
+        the earlier weight is kept. -0.0 equals 0.0; -inf takes an element out of the race, so that it is never kept.
     sparsity : float
         Fraction to remove, in [0, 1]. With n elements ``round(sparsity * n)`` go, Python's round (halves to even).
     scope : {"global", "layer", "erk", "igq"}
@@ -199,6 +199,7 @@ def selected(
         shares = [size - round(sparsity * size) for size in sizes]
         requested = sum(shares)
         kept = [Pool((array,)).top(share)[0] for array, share in zip(values, shares, strict=True)]
+        kept = without_excluded(kept, values)
     else:
         kept = ranked_prefixes(values, list(shapes.values()), scope)(requested)
     effective = None if counter is None else counter(kept)

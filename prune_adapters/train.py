@@ -1,6 +1,6 @@
 """A plain training loop for the examples: seeded, resumable, with a progress bar.
 
-It is short on purpose. Masks need no loop of ours: `keep_masks` works in any.
+It is short on purpose. Neither masks nor methods need a loop of ours: `keep_masks` and `Method` work in any.
 """
 
 import os
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from prune_adapters.apply import apply_masks, remembered_masks
 from prune_adapters.errors import CheckpointError
 from prune_adapters.keep import keep_masks
+from prune_adapters.methods import Method
 
 __all__ = ["accuracy", "train"]
 
@@ -37,6 +39,7 @@ def train(
     epochs: int,
     optimizer: Optimizer | None = None,
     scheduler: LRScheduler | None = None,
+    method: Method | None = None,
     loss: Loss = nn.functional.cross_entropy,
     batch_size: int = 128,
     seed: int | np.random.Generator | None = 0,
@@ -57,6 +60,8 @@ def train(
         Default: AdamW with learning rate 0.001.
     scheduler : LRScheduler, optional
         Steps once an epoch.
+    method : Method, optional
+        Prunes while the model trains; made with this model and optimizer. Call its ``finish`` afterwards.
     loss : callable
         Takes outputs and targets, returns the mean loss of the batch.
     batch_size : int
@@ -94,7 +99,7 @@ def train(
     (True, 1.0)
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3) if optimizer is None else optimizer
-    run = _Run(model, optimizer, scheduler, _number(seed), batch_size)
+    run = _Run(model, optimizer, scheduler, method, _number(seed), batch_size)
     if checkpoint is not None and Path(checkpoint).exists():
         run.load(Path(checkpoint), same_seed=seed is not None)
     device = next(model.parameters()).device
@@ -103,7 +108,7 @@ def train(
         task = bar.add_task("", total=epochs, completed=len(run.losses))
         for epoch in range(len(run.losses), epochs):
             _seed_epoch(run.seed, epoch, data)
-            run.losses.append(_epoch(model.train(), _batches(data, batch_size), optimizer, loss, device))
+            run.losses.append(_epoch(model.train(), _batches(data, batch_size), optimizer, method, loss, device))
             _check_finite(run.losses)
             if scheduler is not None:
                 scheduler.step()
@@ -156,11 +161,16 @@ class _Run:
     """What a run is resumed from."""
 
     def __init__(
-        self, model: nn.Module, optimizer: Optimizer, scheduler: LRScheduler | None, seed: int, batch_size: int
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        scheduler: LRScheduler | None,
+        method: Method | None,
+        seed: int,
+        batch_size: int,
     ) -> None:
-        self.parts: dict[str, nn.Module | Optimizer | LRScheduler] = {"model": model, "optimizer": optimizer}
-        if scheduler is not None:
-            self.parts["scheduler"] = scheduler
+        parts: dict[str, Any] = {"method": method, "model": model, "optimizer": optimizer, "scheduler": scheduler}
+        self.parts = {name: part for name, part in parts.items() if part is not None}
         self.model = model
         self.seed = seed
         self.batch_size = batch_size
@@ -169,7 +179,8 @@ class _Run:
     def save(self, path: Path) -> None:
         """Write the file under another name first, so that a good one is there at any moment."""
         content: dict[str, object] = {name: part.state_dict() for name, part in self.parts.items()}
-        content |= {"masks": remembered_masks(self.model), "losses": self.losses}
+        masks = {} if "method" in self.parts else remembered_masks(self.model)  # a method has them in its state
+        content |= {"masks": masks, "losses": self.losses}
         content |= {"seed": self.seed, "batch_size": self.batch_size}
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         try:
@@ -186,7 +197,7 @@ class _Run:
         for label, own in (("batch_size", self.batch_size), *([("seed", self.seed)] if same_seed else [])):
             if content[label] != own:
                 raise CheckpointError(f"{path}: begun with {label} {content[label]}, got {own}")
-        own_masks = remembered_masks(self.model)
+        own_masks = {} if "method" in self.parts else remembered_masks(self.model)
         if own_masks and not _equal(own_masks, content["masks"]):
             raise CheckpointError(f"{path}: begun with other masks than the model has; use a new file for a new run")
         try:
@@ -237,14 +248,25 @@ def _batches(data: Pair | Batches, batch_size: int) -> Iterator[Pair]:
         yield x[chosen], y[chosen]
 
 
-def _epoch(model: nn.Module, batches: Batches, optimizer: Optimizer, loss: Loss, device: torch.device) -> float:
+def _epoch(
+    model: nn.Module,
+    batches: Batches,
+    optimizer: Optimizer,
+    method: Method | None,
+    loss: Loss,
+    device: torch.device,
+) -> float:
     """Return the mean loss; it is read from the device at the end, so that no batch waits for the one before."""
     sums, count = [], 0
     for x, y in batches:
         optimizer.zero_grad()
         mean = loss(model(x.to(device)), y.to(device))
-        mean.backward()
+        (mean if method is None else mean + method.penalty()).backward()
+        if method is not None:
+            method.after_backward()
         optimizer.step()
+        if method is not None:
+            method.after_step()
         sums.append(mean.detach() * len(y))
         count += len(y)
     if count == 0:

@@ -2,23 +2,10 @@
 
 import doctest
 import importlib
-import importlib.util
-import pkgutil
 
 import pytest
 
-import netgraph
-import prune_adapters
-
-LACKING = {"netgraph._native"}
-if not importlib.util.find_spec("triton"):
-    LACKING |= {f"prune_adapters.ops.triton_{part}" for part in ("blocks", "kernels", "tiles")}
-MODULES = [
-    module.name
-    for package in (netgraph, prune_adapters)
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    if module.name not in LACKING
-]
+from importable import MODULES
 
 
 @pytest.mark.parametrize("name", ["netgraph", "prune_adapters", *MODULES])

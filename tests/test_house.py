@@ -13,8 +13,8 @@ ORDER = {
         paths generators relational degree reach weights incremental size walks flow spectrum why repair search plot
         backend __init__""",
     "prune_adapters": """errors ops plans sweeps shards masks kept keep apply soft torch_prune layers trace counts
-        scores budgets ranking prefixes select patterns store prune groups regular compact train report checkpoint
-        explain collapse sparsify integrations __init__""",
+        scores budgets ranking prefixes select patterns store prune groups regular methods compact train report
+        checkpoint explain collapse sparsify integrations __init__""",
 }
 LAZY = {"matplotlib", "networkx", "igraph"}
 """Imported inside the functions that need them, so that `import netgraph` stays light."""

@@ -3,15 +3,14 @@
 import ast
 import enum
 import importlib
-import importlib.util
 import inspect
-import pkgutil
 import re
 from collections.abc import Iterable, Iterator
 from types import ModuleType
 
 import pytest
 
+import importable
 import netgraph
 import prune_adapters
 
@@ -20,15 +19,7 @@ PROMISED = {
         compression_ratio to_networkx from_networkx""",
     prune_adapters: "to_graph to_masks masks_from_scores apply_masks keep_masks remove_masks report",
 }
-LACKING = {"netgraph._native"}
-if not importlib.util.find_spec("triton"):
-    LACKING |= {f"prune_adapters.ops.triton_{part}" for part in ("blocks", "kernels", "tiles")}
-MODULES = [
-    importlib.import_module(info.name)
-    for package in PROMISED
-    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    if info.name not in LACKING
-]
+MODULES = [importlib.import_module(name) for name in importable.MODULES]
 
 
 def public(module: ModuleType) -> Iterator[str]:

@@ -81,7 +81,7 @@ def test_zeros_of_both_signs_are_equal_and_infinities_have_their_place() -> None
     assert keep[1] == [0, 0, 0, 1, 0, 0]
     assert keep[3] == [1, 0, 0, 1, 0, 1]
     assert keep[5] == [1, 1, 0, 1, 1, 1]
-    assert keep[6] == [1, 1, 1, 1, 1, 1]
+    assert keep[6] == [1, 1, 0, 1, 1, 1]  # -inf is never kept
 
 
 def test_mixed_dtypes_are_compared_by_value() -> None:

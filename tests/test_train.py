@@ -98,6 +98,37 @@ def test_interrupted_and_resumed_equals_uninterrupted(data: Data, tmp_path: Path
     assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
 
 
+def gradual(setup: Setup, **settings) -> pa.GradualPruning:
+    settings = {"sparsity": 0.75, "steps": 18, "begin": 0.0, "end": 0.9, "every": 2} | settings
+    return pa.GradualPruning(setup.model, optimizer=setup.optimizer, **settings)
+
+
+@pytest.mark.parametrize("steps", [0, 7, 17])
+def test_a_method_prunes_on_the_way_and_resumes(data: Data, tmp_path: Path, steps: int) -> None:
+    path = tmp_path / "run.pt"
+    whole, begun, resumed = (Setup(masked=False) for _ in range(3))
+    method, again = gradual(whole), gradual(resumed)
+    expected = whole.train(data, method=method)
+    with pytest.raises(KeyboardInterrupt):
+        begun.train(data, method=gradual(begun), checkpoint=path, loss=Interrupting(steps))
+    losses = resumed.train(data, method=again, checkpoint=path)
+
+    assert losses == expected
+    assert_same(resumed.state(), whole.state())
+    assert_same(dict(again.finish()), dict(method.finish()))
+    assert again.finish().direct == 12
+
+
+def test_a_checkpoint_of_another_method_is_refused(data: Data, tmp_path: Path) -> None:
+    setup, other = Setup(masked=False), Setup(masked=False)
+    setup.train(data, epochs=1, method=gradual(setup), checkpoint=tmp_path / "run.pt")
+
+    with pytest.raises(pa.CheckpointError, match=r"does not fit: .*sparsity=0\.75 instead of 0\.5"):
+        other.train(data, method=gradual(other, sparsity=0.5), checkpoint=tmp_path / "run.pt")
+    with pytest.raises(pa.CheckpointError, match=r"expected .*'model'"):
+        Setup(masked=False).train(data, checkpoint=tmp_path / "run.pt")
+
+
 def test_a_loader_resumes_too(data: Data, tmp_path: Path) -> None:
     def loader() -> DataLoader:
         return DataLoader(TensorDataset(*data), 32, shuffle=True, generator=torch.Generator())

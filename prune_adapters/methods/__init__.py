@@ -1,0 +1,20 @@
+"""Methods that prune while a network trains, each used from any loop through the same four calls."""
+
+from prune_adapters.methods.dynamic import DynamicSparseTraining
+from prune_adapters.methods.magnitude import GradualPruning, IterativePruning, OneShotPruning
+from prune_adapters.methods.method import Method
+from prune_adapters.methods.schedules import cubic_sparsity, geometric_sparsity
+from prune_adapters.methods.store import load_method, read_method, save_method
+
+__all__ = [
+    "DynamicSparseTraining",
+    "GradualPruning",
+    "IterativePruning",
+    "Method",
+    "OneShotPruning",
+    "cubic_sparsity",
+    "geometric_sparsity",
+    "load_method",
+    "read_method",
+    "save_method",
+]
