@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,8 @@ from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 import prune_adapters as pa
+from prune_adapters.methods import DynamicSparseTraining, GradualPruning
+from prune_adapters.methods.method import Method
 from prune_adapters.shards import is_spread, local, own_part, whole
 
 Masks = dict[str, torch.Tensor]
@@ -369,6 +371,38 @@ def averages(rank: int) -> None:
         pa.average_scores({"v" if rank == 1 else "w": torch.ones(2)})
 
 
+def methods(rank: int) -> None:
+    """Methods find on FSDP2 the masks that they find in one process, and go on from their state."""
+    graph, x = pa.to_graph(network(), inputs()), inputs(rank, RANKS)
+    gradual = partial(GradualPruning, sparsity=0.7, steps=8, begin=0.0, end=0.75, every=2, graph=graph)
+    dynamic = partial(DynamicSparseTraining, sparsity=0.7, steps=8, every=2, graph=graph, consistent=True)
+    for make in (gradual, dynamic):
+        one, model, other = network(), sharded(network()), sharded(network())
+        masks = run_method(make(one, optimizer=sgd(one)), inputs())
+        method = make(model, optimizer=sgd(model))
+        run_method(method, x, 5)
+        resumed = make(other, optimizer=sgd(other))
+        states = copy.deepcopy(checkpoints.get_state_dict(model, method.optimizer, options=WHOLE))
+        checkpoints.set_state_dict(
+            other, resumed.optimizer, model_state_dict=states[0], optim_state_dict=states[1], options=WHOLE
+        )
+        resumed.load_state_dict(copy.deepcopy(method.state_dict()))
+        for each in (method, resumed):
+            torch.testing.assert_close(run_method(each, x, 3), masks)
+            assert_obeys(each.model, masks)
+            torch.testing.assert_close(parameters(each.model), dict(one.state_dict()))
+
+
+def run_method(method: Method, x: torch.Tensor, number: int = 8) -> Masks:
+    for _ in range(number):
+        method.optimizer.zero_grad()
+        (method.model(x).square().mean() + method.penalty()).backward()
+        method.after_backward()
+        method.optimizer.step()
+        method.after_step()
+    return dict(method.finish()) if method.step == method.steps else {}
+
+
 def example(rank: int) -> None:
     """The script of the README ends, and rank 0 has written the masks."""
     from train_distributed import network as perceptron
@@ -398,6 +432,7 @@ CHECKS = {
         what_spread_weights_cannot_do,
         agreement,
         averages,
+        methods,
         example,
     ],
     3: [*ALWAYS, fsdp_of_a_masked_model, fsdp_state_dicts, tensor_parallel_uneven],
