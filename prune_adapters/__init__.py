@@ -38,6 +38,7 @@ from prune_adapters.errors import (
     TraceError,
 )
 from prune_adapters.groups import ChannelGroup, coupled_channels
+from prune_adapters.integrations import average_scores, check_ranks_agree
 from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.layers import (
     RegularConv1d,
@@ -136,10 +137,12 @@ __all__ = [
     "accuracy",
     "apply_masks",
     "apply_soft_masks",
+    "average_scores",
     "block_masks",
     "carry_masks",
     "carry_optimizer",
     "check_masks",
+    "check_ranks_agree",
     "checkpoint_graph",
     "collapse_report",
     "compact",

@@ -15,6 +15,7 @@ from prune_adapters.keep import detach_keepers
 from prune_adapters.kept import forget, remember, remembered, weight_and_bits, zero
 from prune_adapters.masks import bare_module, check_masks, parameter_owners
 from prune_adapters.ops import unpack_mask
+from prune_adapters.shards import joined, local, whole
 
 __all__ = ["apply_masks", "remembered_masks", "remove_masks"]
 
@@ -51,6 +52,11 @@ def apply_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> nn.Modul
     -----
     A mask takes a bit a weight. It is no buffer of the model: DistributedDataParallel does not send it around.
 
+    In several processes give each the same masks, whole; nothing is sent. Where ``fully_shard`` (FSDP2) or
+    ``parallelize_module`` has spread a parameter over the ranks, each keeps the bits of its part alone. Masks from
+    before ``fully_shard`` go on; those from before another change of how parameters are spread raise MaskError. The
+    older class FullyShardedDataParallel, whose parameters have lost their shapes, is not followed.
+
     Examples
     --------
     >>> layer = nn.Linear(2, 1)
@@ -59,7 +65,7 @@ def apply_masks(model: nn.Module, masks: Mapping[str, torch.Tensor]) -> nn.Modul
     (0.0, ['weight', 'bias'])
     """
     owners = parameter_owners(model)
-    checked = check_masks(model, masks)
+    checked = {name: whole(mask) for name, mask in check_masks(model, masks).items()}
     for name, mask in checked.items():
         _check_rows(name, mask, *owners[name][0])
     for name, mask in checked.items():
@@ -74,6 +80,7 @@ def remembered_masks(model: nn.Module) -> dict[str, torch.Tensor]:
     Parameters
     ----------
     model : Module
+        If its parameters are spread over ranks this is a collective: all of them call it, and get the whole masks.
 
     Returns
     -------
@@ -92,7 +99,7 @@ def remembered_masks(model: nn.Module) -> dict[str, torch.Tensor]:
     for name, owners in parameter_owners(model).items():
         for module, key in [(m, k) for m, k in owners if (id(m), k) in masked][:1]:
             weight, bits = weight_and_bits(module, key)
-            found[name] = unpack_mask(bits, weight.shape)
+            found[name] = joined(unpack_mask(bits, local(weight).shape), weight)
     return found
 
 

@@ -2,7 +2,7 @@
 
     PruneAdaptersError
     +-- TraceError (ValueError)         a model cannot be turned into a graph as it stands
-    +-- MaskError (ValueError)          a mask does not fit the model: name, shape or dtype
+    +-- MaskError (ValueError)          a mask does not fit the model: name, shape or dtype; or ranks differ
     +-- MaskFileError (ValueError)      a file holds no masks, or damaged ones
     +-- CheckpointError (ValueError)    a file is not a checkpoint of this run
     +-- CompactError (ValueError)       a model cannot be made smaller as it stands
@@ -37,7 +37,7 @@ class TraceError(PruneAdaptersError, ValueError):
 
 
 class MaskError(PruneAdaptersError, ValueError):
-    """A mask does not fit the model: unknown name, wrong shape or wrong dtype."""
+    """A mask does not fit the model: unknown name, wrong shape or wrong dtype; or ranks hold different ones."""
 
 
 class MaskFileError(PruneAdaptersError, ValueError):

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from prune_adapters.kept import remembered, weight_and_bits, zero
 from prune_adapters.masks import bare_module
 from prune_adapters.ops import pack_mask, unpack_mask
+from prune_adapters.shards import layout, local
 
 __all__ = ["MaskKeeper", "Upkeep", "detach_keepers", "keep_masks"]
 
@@ -49,7 +50,7 @@ class Upkeep:
         every = (weight_and_bits(module, key) for module, key in remembered(self.model))
         held = list({id(weight): (weight, bits) for weight, bits in every}.values())  # shared ones once
         states = [(state, bits) for weight, bits in held for state in _states(optimizer, weight)] if optimizer else []
-        zero(self._reordered.as_in_memory(held + states))
+        zero(self._reordered.as_in_memory([(local(tensor), bits) for tensor, bits in held + states]))
 
     def __deepcopy__(self, memo: dict) -> "Upkeep":
         return Upkeep(copy.deepcopy(self.model, memo))  # bits in the order of memory are found again by identity
@@ -122,7 +123,9 @@ def keep_masks(model: nn.Module, optimizer: Optimizer) -> MaskKeeper:
     -----
     A deep copy of the model keeps its masks and needs a `keep_masks` of its own. An optimizer that evaluates the loss
     several times in one step (LBFGS) sees removed weights move between the evaluations. Where parameters are not laid
-    out row by row (``channels_last``), the keeper holds a second copy of their bits, in the order of memory.
+    out row by row (``channels_last``), the keeper holds a second copy of their bits, in the order of memory. Of
+    parameters that are spread over ranks (FSDP2, tensor parallelism) each rank zeroes its part, and state that is
+    spread in the same way; nothing is sent.
 
     Examples
     --------
@@ -150,9 +153,11 @@ def detach_keepers(model: nn.Module) -> None:
 
 
 def _states(optimizer: Optimizer, weight: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield what the optimizer holds for each single weight: float tensors of the same shape."""
+    """Yield what the optimizer holds for each single weight: float tensors of the same shape, spread in one way."""
     for state in optimizer.state.get(weight, {}).values():
-        if isinstance(state, torch.Tensor) and state.is_floating_point() and state.shape == weight.shape != ():
+        if not isinstance(state, torch.Tensor) or not state.is_floating_point():
+            continue
+        if state.shape == weight.shape != () and layout(state) == layout(weight):
             yield state
 
 

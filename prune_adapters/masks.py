@@ -14,6 +14,7 @@ from torch import nn
 from netgraph import NetGraph
 from netgraph.describe import some_names
 from prune_adapters.errors import MaskError
+from prune_adapters.shards import resharded
 
 __all__ = [
     "bare_module",
@@ -240,7 +241,9 @@ def sparsity(masks: Mapping[str, torch.Tensor]) -> float:
 
 def _places(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
     """Yield each name of each parameter with the module and the attribute that hold it."""
-    for path, module in bare_module(model).named_modules(remove_duplicate=False):
+    bare = bare_module(model)
+    resharded(bare)
+    for path, module in bare.named_modules(remove_duplicate=False):
         for key, parameter in module._parameters.items():
             if parameter is not None:
                 yield _bare_name(f"{path}.{key}" if path else key), module, key

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 from prune_adapters.apply import remembered_masks
 from prune_adapters.errors import MaskError
 from prune_adapters.masks import bare_module, check_masks, parameter_owners
+from prune_adapters.shards import is_spread
 
 __all__ = ["apply_soft_masks", "remove_soft_masks", "soft_masks"]
 
@@ -73,7 +74,8 @@ def apply_soft_masks(model: nn.Module, masks: Mapping[str, torch.Tensor], *, gra
     ------
     MaskError
         A name, shape or dtype does not fit; the model remembers a mask of `apply_masks` for the same parameter; or
-        the parameter belongs to a recurrent layer, which does not read parametrized weights, or is parametrized.
+        the parameter belongs to a recurrent layer, which does not read parametrized weights, is parametrized, or is
+        spread over ranks.
         Nothing has been changed then.
     ValueError
         `gradient` is none of the words.
@@ -170,7 +172,11 @@ def _softly_masked(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, _Sof
 def _check_place(name: str, owners: list[tuple[nn.Module, str]], remembered: bool) -> None:
     if remembered:
         raise MaskError(f"mask for {name!r}: the model remembers another one; call remove_masks(model) first")
-    for module, _ in owners:
+    for module, key in owners:
+        if is_spread(module.get_parameter(key)):
+            raise MaskError(
+                f"mask for {name!r}: spread over ranks (DTensor); use apply_masks, or mask before fully_shard"
+            )
         if isinstance(module, nn.RNNBase):
             raise MaskError(f"mask for {name!r}: recurrent layers do not read parametrized weights; use apply_masks")
         if isinstance(module, parametrize.ParametrizationList):

@@ -21,3 +21,10 @@ def test_prune_adapters_draws_nothing_and_touches_no_gpu(tmp_path: Path) -> None
     code = "import sys, prune_adapters, torch; print(torch.cuda.is_initialized(), 'matplotlib' in sys.modules)"
 
     assert printed(code, tmp_path) == "False False"
+
+
+def test_prune_adapters_brings_in_no_distributed_tensors(tmp_path: Path) -> None:
+    """They take a second, and models of one process have none."""
+    lazy = {"torch.distributed.tensor", "torch.distributed.fsdp"}
+
+    assert printed(f"import sys, prune_adapters; print(set(sys.modules) & {lazy} or 'none')", tmp_path) == "none"

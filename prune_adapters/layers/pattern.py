@@ -10,6 +10,7 @@ from netgraph import NodeGraph
 from prune_adapters.errors import MaskError
 from prune_adapters.kept import remembered, weight_and_bits
 from prune_adapters.ops import unpack_mask
+from prune_adapters.shards import is_spread
 
 __all__ = ["block_size", "check_mask", "graph_block", "kept_of", "start_bias", "start_values"]
 
@@ -23,9 +24,11 @@ def kept_of(layer: nn.Module, mask: torch.Tensor | None) -> torch.Tensor:
     Raises
     ------
     MaskError
-        The mask has another shape or dtype than the weight asks for.
+        The mask has another shape or dtype than the weight asks for, or the weight is spread over ranks.
     """
     weight = layer.get_parameter("weight")
+    if is_spread(weight):
+        raise MaskError(f"{type(layer).__name__}: the weight is spread over ranks (DTensor), which stays dense")
     if mask is not None:
         check_mask(type(layer).__name__, mask, weight.shape)
         return mask.to(weight.device)

@@ -9,6 +9,7 @@ from prune_adapters.apply import remembered_masks
 from prune_adapters.methods.method import Method, Scores, among_kept
 from prune_adapters.scores import random_scores
 from prune_adapters.select import Selection, selected
+from prune_adapters.shards import whole
 
 __all__ = ["DynamicSparseTraining"]
 
@@ -115,7 +116,8 @@ class DynamicSparseTraining(Method):
 
     def _gradient(self, name: str) -> torch.Tensor:
         weight = self._weight(name)
-        return torch.zeros_like(weight) if weight.grad is None else weight.grad.detach().abs()
+        gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
+        return whole(gradient.detach()).abs()
 
     def _is_due(self, step: int) -> bool:
         return step % self.every == 0 and step < self.end * self.steps

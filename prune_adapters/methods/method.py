@@ -30,6 +30,7 @@ from prune_adapters.masks import parameter_owners
 from prune_adapters.prune import selected_consistently
 from prune_adapters.scores import magnitude_scores
 from prune_adapters.select import Selection, selected, warn_of_shortfall
+from prune_adapters.shards import local, own_part, whole
 
 __all__ = ["Method", "among_kept"]
 
@@ -172,14 +173,15 @@ class Method:
 
     def _kept(self) -> Scores:
         """Return the kept weights: a model that is loaded first may lose some to the masks of the start."""
-        return {name: self._weight(name).detach()[mask] for name, mask in remembered_masks(self.model).items()}
+        return {name: whole(self._weight(name).detach())[mask] for name, mask in remembered_masks(self.model).items()}
 
     def _restore(self, kept: Mapping[str, torch.Tensor]) -> None:
         masks = remembered_masks(self.model)
         with torch.no_grad():
             for name, values in kept.items():
                 weight = self._weight(name)
-                weight[masks[name]] = values.to(weight.device)
+                full = whole(weight).masked_scatter(masks[name], values.to(weight.device, weight.dtype))
+                local(weight).copy_(own_part(full, weight))
 
     def _weight(self, name: str) -> nn.Parameter:
         module, key = parameter_owners(self.model)[name][0]

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 
+import torch
 from torch import nn
 
 from netgraph import NetGraph
 from prune_adapters.masks import parameter_names, parameter_owners, resolve_name
+from prune_adapters.shards import whole
 
 __all__ = ["scored_parameters"]
 
@@ -18,7 +20,7 @@ GAINS = ("original0", "weight_g")
 
 def scored_parameters(
     model: nn.Module, parameters: Iterable[str] | None, graph: NetGraph | None
-) -> dict[str, nn.Parameter]:
+) -> dict[str, torch.Tensor]:
     """Return the parameters to score, in the order of ``named_parameters()``.
 
     Parameters
@@ -31,7 +33,8 @@ def scored_parameters(
 
     Returns
     -------
-    dict of str to Parameter
+    dict of str to Tensor
+        The parameters themselves; of one that is spread over processes, its whole value on each of them.
 
     Raises
     ------
@@ -47,7 +50,7 @@ def scored_parameters(
         raise ValueError("parameters and graph: expected at most one of them; both say what is scored")
     owners = parameter_owners(model)
     wanted = _wanted(model, owners, parameters, graph)
-    return {name: held[0][0].get_parameter(held[0][1]) for name, held in owners.items() if name in wanted}
+    return {name: whole(held[0][0].get_parameter(held[0][1])) for name, held in owners.items() if name in wanted}
 
 
 def _wanted(model: nn.Module, owners: Owners, parameters: Iterable[str] | None, graph: NetGraph | None) -> set[str]:

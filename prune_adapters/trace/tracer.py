@@ -10,6 +10,7 @@ from torch import nn
 import netgraph as ng
 from prune_adapters.errors import TraceError
 from prune_adapters.masks import bare_module, check_masks, parameter_names
+from prune_adapters.shards import is_spread, resharded
 from prune_adapters.trace.builder import GraphBuilder
 from prune_adapters.trace.capture import capture_by_export
 from prune_adapters.trace.example import ExampleInputs, check_inputs, split_inputs
@@ -54,7 +55,8 @@ def to_graph(
     Parameters
     ----------
     model : Module
-        Wrappers of DistributedDataParallel, DataParallel and torch.compile are seen through.
+        Wrappers of DistributedDataParallel, DataParallel and torch.compile are seen through. A model whose parameters
+        are spread over ranks (FSDP2, tensor parallelism) is traced before that.
     example_inputs : Tensor, tuple or dict
         One tensor, the positional or the keyword arguments of ``model.forward``. Only shapes and types count, unless
         the model is followed by running it.
@@ -132,6 +134,7 @@ def capture(model: nn.Module, example_inputs: ExampleInputs, *, follow: str | No
     TraceError
         The model cannot be followed.
     """
+    _check_whole(model)
     args, kwargs = split_inputs(example_inputs)
     with in_eval_mode(model):
         tape = _captured(model, args, kwargs, follow)
@@ -271,6 +274,16 @@ def _by_running(model: nn.Module, args: tuple, kwargs: dict) -> Tape:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _check_whole(model: nn.Module) -> None:
+    resharded(model)
+    spread = next((name for name, p in model.named_parameters() if is_spread(p)), None)
+    if spread is not None:
+        raise TraceError(
+            f"parameter {spread!r} is spread over ranks (DTensor); trace before fully_shard or parallelize_module, or "
+            "another model of the same class: the names are the same"
+        )
 
 
 def _use_first_names(tape: Tape, model: nn.Module) -> None:
