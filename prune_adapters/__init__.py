@@ -60,6 +60,7 @@ from prune_adapters.methods import (
     geometric_sparsity,
     load_method,
     read_method,
+    restore_method,
     save_method,
 )
 from prune_adapters.patterns import block_masks, n_of_m_masks
@@ -182,6 +183,7 @@ __all__ = [
     "remove_masks",
     "remove_soft_masks",
     "report",
+    "restore_method",
     "save_compacted",
     "save_masks",
     "save_method",

@@ -235,6 +235,39 @@ def test_a_state_of_other_settings_is_refused(name: str) -> None:
     torch.testing.assert_close(pa.remembered_masks(other.model), before)
 
 
+@every_method
+def test_a_file_makes_the_method_again(name: str, tmp_path: Path) -> None:
+    run = Run(name).take(9)
+    pa.save_method(tmp_path / "method", run.method)
+    method, again = run.method, Run(name)
+    again.model.load_state_dict(run.model.state_dict())
+    again.optimizer.load_state_dict(copy.deepcopy(run.optimizer.state_dict()))
+    objects = {"scores": method.scores} if hasattr(method, "scores") else {}
+    again.method = pa.restore_method(
+        tmp_path / "method", again.model, optimizer=again.optimizer, graph=method.graph, **objects
+    )
+
+    assert (type(again.method), again.method.step) == (type(method), 9)
+    run.take(STEPS - 9)
+    again.take(STEPS - 9)
+    assert_same_bits(again.model, run.model)
+
+
+def test_a_file_of_an_unknown_class_is_refused(tmp_path: Path) -> None:
+    class Other(pa.OneShotPruning):
+        pass
+
+    Other.__name__ = "SomebodyElses"
+    pa.save_method(tmp_path / "method", Other(nn.Linear(2, 2), sparsity=0.5, steps=10))
+    Other.__name__ = "Other"
+
+    with pytest.raises(pa.MethodStateError, match="no class SomebodyElses is known; import it first"):
+        pa.restore_method(tmp_path / "method", nn.Linear(2, 2))
+    pa.save_method(tmp_path / "method", pa.OneShotPruning(nn.Linear(2, 2), sparsity=0.5, steps=10))
+    with pytest.raises(pa.MethodStateError, match=r"settings do not fit: .*optimiser"):
+        pa.restore_method(tmp_path / "method", nn.Linear(2, 2), optimiser=None)
+
+
 def test_a_state_of_another_method_is_refused() -> None:
     state = Run("rigl").method.state_dict()
 

@@ -4,7 +4,7 @@ from prune_adapters.methods.dynamic import DynamicSparseTraining
 from prune_adapters.methods.magnitude import GradualPruning, IterativePruning, OneShotPruning
 from prune_adapters.methods.method import Method
 from prune_adapters.methods.schedules import cubic_sparsity, geometric_sparsity
-from prune_adapters.methods.store import load_method, read_method, save_method
+from prune_adapters.methods.store import load_method, read_method, restore_method, save_method
 
 __all__ = [
     "DynamicSparseTraining",
@@ -16,5 +16,6 @@ __all__ = [
     "geometric_sparsity",
     "load_method",
     "read_method",
+    "restore_method",
     "save_method",
 ]

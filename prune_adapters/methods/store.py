@@ -6,17 +6,19 @@ Masks, step and settings are there, so that the file says how the run was set up
 import json
 import os
 import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import nn
 
 from netgraph.storage import replacing
 from prune_adapters.errors import MethodStateError
 from prune_adapters.methods.method import Method, State
 
-__all__ = ["VERSION", "load_method", "read_method", "save_method"]
+__all__ = ["VERSION", "load_method", "read_method", "restore_method", "save_method"]
 
 VERSION = 1
 """Version of the file format that `save_method` writes."""
@@ -136,6 +138,58 @@ def read_method(path: str | os.PathLike[str]) -> State:
         raise MethodStateError(f"{os.fspath(path)}: {error}") from None
     except DAMAGE as error:
         raise MethodStateError(f"{os.fspath(path)}: damaged, or no file of save_method ({error})") from error
+
+
+def restore_method(path: str | os.PathLike[str], model: nn.Module, **objects: object) -> Method:
+    """Return the method that a file describes, made anew with its settings, in the state that it had.
+
+    Parameters
+    ----------
+    path : path-like
+        File of `save_method`.
+    model : Module
+        Its weights may be loaded before or after.
+    **objects
+        What no file can hold: the optimizer, the graph, a scheduler or a function of scores, as the class takes them.
+
+    Returns
+    -------
+    Method
+        Of the class whose name is in the file: one of this package, or one of the caller's that has been imported.
+
+    Raises
+    ------
+    MethodStateError
+        The file is damaged, holds no method, or one of a class or with settings that are not known here.
+    OSError
+        There is no such file, or it cannot be opened.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from prune_adapters.methods.magnitude import GradualPruning
+    >>> layer = torch.nn.Linear(4, 4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_method(folder + "/method.safetensors", GradualPruning(layer, sparsity=0.5, steps=10))
+    ...     restore_method(folder + "/method.safetensors", layer).settings["sparsity"]
+    0.5
+    """
+    state = read_method(path)
+    known: dict[str, Callable[..., Method]] = {cls.__name__: cls for cls in _descendants(Method)}
+    if state["method"] not in known:
+        raise MethodStateError(f"{os.fspath(path)}: no class {state['method']} is known; import it first")
+    try:
+        method = known[state["method"]](model, **state["settings"], **objects)
+    except TypeError as error:
+        raise MethodStateError(f"{os.fspath(path)}: its settings do not fit: {error}") from error
+    method.load_state_dict(state)
+    return method
+
+
+def _descendants(cls: type[Method]) -> Iterator[type[Method]]:
+    for below in cls.__subclasses__():
+        yield below
+        yield from _descendants(below)
 
 
 def _read(path: str) -> State:
