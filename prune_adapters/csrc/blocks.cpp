@@ -25,9 +25,16 @@ bool is_good(const Blocks& matrix, const std::int32_t* places) {
 
 Index work_of(const Blocks& matrix) { return matrix.count * matrix.height * matrix.width; }
 
-template <class T>
-void pack_groups(const T* rows, Index groups, Index features, Index n_rows, T* packed) {
-    const BlockKernels<T>& kernels = linear_kernels().of<T>().blocks;
+// The most values that a block row has.
+Index largest_row(const Blocks& matrix) {
+    Index most = 0;
+    for (Index r = 0; r < matrix.rows; ++r) most = std::max<Index>(most, matrix.ptr[r + 1] - matrix.ptr[r]);
+    return most * matrix.height * matrix.width;
+}
+
+template <class Row>
+void pack_groups(const BlockKernels<Row>& kernels, const Row* rows, Index groups, Index features, Index n_rows,
+                 SumOf<Row>* packed) {
     const Index apart = kernels.padded(features) * n_rows;
     in_parallel(groups, grain_of(apart / 4), [&](Index begin, Index end) {
         for (Index group = begin; group < end; ++group)
@@ -35,11 +42,30 @@ void pack_groups(const T* rows, Index groups, Index features, Index n_rows, T* p
     });
 }
 
+template <class Row>
+void add_outer(const Blocks& matrix, const Row* g, const Row* x, Index batch, SumOf<Row>* found) {
+    using T = SumOf<Row>;
+    const BlockKernels<Row>& kernels = linear_kernels().blocks<Row>();
+    const Index n_rows = matrix.rows * matrix.height, n_columns = matrix.columns * matrix.width;
+    const Index most = std::min(batch, rows_together);
+    T* g_groups = scratch<T, 2>(matrix.rows * kernels.padded(matrix.height) * most);
+    T* x_groups = scratch<T, 3>(matrix.columns * kernels.padded(matrix.width) * most);
+    for (Index first = 0; first < batch; first += most) {
+        const Index now = std::min(most, batch - first);
+        pack_groups(kernels, g + first * n_rows, matrix.rows, matrix.height, now, g_groups);
+        pack_groups(kernels, x + first * n_columns, matrix.columns, matrix.width, now, x_groups);
+        in_parallel(matrix.rows, grain_of(work_of(matrix) / matrix.rows * now), [&](Index begin, Index end) {
+            kernels.outer(matrix, g_groups, x_groups, now, begin, end, first > 0, found);
+        });
+    }
+}
+
 }  // namespace
 
-template <class T>
-bool multiply(const Blocks& matrix, const std::int32_t* places, const T* values, const T* bias, const T* x, Index batch,
-              T* y) {
+template <class Row>
+bool multiply(const Blocks& matrix, const std::int32_t* places, const Row* values, const Row* bias, const Row* x,
+              Index batch, Row* y) {
+    using T = SumOf<Row>;
     if (!is_good(matrix, places)) return false;
     if (batch == 0 || matrix.rows == 0 || matrix.height == 0) return true;
     const std::vector<BatchTile> tiles = tiles_of(batch, n_block_widths - 1, elements_of<T>);
@@ -47,48 +73,48 @@ bool multiply(const Blocks& matrix, const std::int32_t* places, const T* values,
     const Index n_columns = matrix.columns * matrix.width, n_rows = matrix.rows * matrix.height;
     const Ranges ranges(static_cast<Index>(tiles.size()), matrix.rows, together);
     const Index work = (work_of(matrix) / ranges.n + n_columns) * widest;
+    const Index wide = std::is_same_v<T, Row> ? 0 : largest_row(matrix);
     in_parallel(static_cast<Index>(tiles.size()) * ranges.n, grain_of(work), [&](Index first, Index last) {
-        const BlockKernels<T>& kernels = linear_kernels().of<T>().blocks;
+        const BlockKernels<Row>& kernels = linear_kernels().blocks<Row>();
         T* packed = scratch<T, 0>(n_columns * widest);
         T* buffer = scratch<T, 1>(together * matrix.height * widest);
+        T* room = scratch<T, 5>(wide);
         for (Index part = first; part < last; ++part) {
             const BatchTile& tile = tiles[part / ranges.n];
             if (part == first || part % ranges.n == 0)
                 kernels.pack[tile.width](x + tile.first * n_columns, n_columns, tile.n_rows, n_columns, packed);
             const Index begin = std::min(matrix.rows, part % ranges.n * ranges.size);
             const Index end = std::min(matrix.rows, begin + ranges.size);
-            kernels.multiply[tile.width](matrix, places, places != nullptr, values, bias, packed, begin, end, buffer,
-                                         y + tile.first * n_rows, n_rows, tile.n_rows);
+            kernels.multiply[tile.width](matrix, places, places != nullptr, values, bias, packed, begin, end, room,
+                                         buffer, y + tile.first * n_rows, n_rows, tile.n_rows);
         }
     });
     return true;
 }
 
-template <class T>
-bool outer(const Blocks& matrix, const T* g, const T* x, Index batch, T* found) {
+template <class Row>
+bool outer(const Blocks& matrix, const Row* g, const Row* x, Index batch, Row* found) {
     if (!is_good(matrix, nullptr)) return false;
-    if (batch == 0) std::fill(found, found + work_of(matrix), T{0});
+    if (batch == 0) std::fill(found, found + work_of(matrix), Row{});
     if (batch == 0 || matrix.count == 0) return true;
-    const BlockKernels<T>& kernels = linear_kernels().of<T>().blocks;
-    const Index n_rows = matrix.rows * matrix.height, n_columns = matrix.columns * matrix.width;
-    const Index most = std::min(batch, rows_together);
-    T* g_groups = scratch<T, 2>(matrix.rows * kernels.padded(matrix.height) * most);
-    T* x_groups = scratch<T, 3>(matrix.columns * kernels.padded(matrix.width) * most);
-    for (Index first = 0; first < batch; first += most) {
-        const Index now = std::min(most, batch - first);
-        pack_groups(g + first * n_rows, matrix.rows, matrix.height, now, g_groups);
-        pack_groups(x + first * n_columns, matrix.columns, matrix.width, now, x_groups);
-        in_parallel(matrix.rows, grain_of(work_of(matrix) / matrix.rows * now), [&](Index begin, Index end) {
-            kernels.outer(matrix, g_groups, x_groups, now, begin, end, first > 0, found);
+    if constexpr (std::is_same_v<Row, Bfloat16>) {
+        const Index size = matrix.height * matrix.width;
+        float* sums = scratch<float, 6>(work_of(matrix));
+        add_outer(matrix, g, x, batch, sums);
+        in_parallel(matrix.count, grain_of(size), [&](Index begin, Index end) {
+            linear_kernels().narrow(sums + begin * size, (end - begin) * size, found + begin * size);
         });
+    } else {
+        add_outer(matrix, g, x, batch, found);
     }
     return true;
 }
 
-#define PRUNE_ADAPTERS_BLOCKS(T)                                                                                   \
-    template bool multiply(const Blocks&, const std::int32_t*, const T*, const T*, const T*, Index, T*);           \
-    template bool outer(const Blocks&, const T*, const T*, Index, T*);
+#define PRUNE_ADAPTERS_BLOCKS(Row)                                                                           \
+    template bool multiply(const Blocks&, const std::int32_t*, const Row*, const Row*, const Row*, Index, Row*); \
+    template bool outer(const Blocks&, const Row*, const Row*, Index, Row*);
 PRUNE_ADAPTERS_BLOCKS(float)
 PRUNE_ADAPTERS_BLOCKS(double)
+PRUNE_ADAPTERS_BLOCKS(Bfloat16)
 
 }  // namespace prune_adapters

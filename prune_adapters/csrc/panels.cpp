@@ -163,6 +163,18 @@ void sum_rows(const T* rows, Index batch, Index columns, T* sums) {
     });
 }
 
+void sum_rows(const Bfloat16* rows, Index batch, Index columns, Bfloat16* sums) {
+    in_parallel(columns, grain_of(batch), [&](Index begin, Index end) {
+        float *wide = scratch<float, 7>(2 * (end - begin)), *row = wide + (end - begin);
+        std::fill(wide, row, 0.0f);
+        for (Index b = 0; b < batch; ++b) {
+            linear_kernels().widen(rows + b * columns + begin, end - begin, row);
+            for (Index c = 0; c < end - begin; ++c) wide[c] += row[c];
+        }
+        linear_kernels().narrow(wide, end - begin, sums + begin);
+    });
+}
+
 #define PRUNE_ADAPTERS_PANELS(T)                                                                    \
     template bool multiply(const Panels&, const T*, const T*, const T*, Index, T*);                 \
     template bool dots(const Panels&, const T*, const T*, Index, T*);                               \
