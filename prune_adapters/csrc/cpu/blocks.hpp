@@ -122,10 +122,7 @@ template <class L, class Row>
 void pack_group(const Row* rows, Index stride, Index n_rows, Index features, typename L::Element* group) {
     const Index apart = padded<L>(features);
     for (Index b = 0; b < n_rows; ++b, rows += stride, group += apart) {
-        if constexpr (std::is_same_v<Row, Bfloat16>)
-            widen<L>(rows, features, group);
-        else
-            std::copy(rows, rows + features, group);
+        widen<L>(rows, features, group);
         std::fill(group + features, group + apart, typename L::Element{0});
     }
 }

@@ -117,13 +117,17 @@ void gradients3_of(const ConvGradients<typename L::Element>& job) {
     for (Index first = 0; first < job.count; first += 9) gradient3_block<L>(job, first);
 }
 
-template <class L>
-typename L::Element total_of(const typename L::Element* values, Index count) {
+template <class L, class Row>
+typename L::Element total_of(const Row* values, Index count) {
     typename L::Vector acc[4] = {};
     Index done = 0;
     for (; done + 4 * L::count <= count; done += 4 * L::count)
-        for (int k = 0; k < 4; ++k) acc[k] += L::load(values + done + k * L::count);
-    for (int k = 0; done < count; done += L::count, ++k) acc[k] += L::load_first(values + done, count - done);
+        for (int k = 0; k < 4; ++k) acc[k] += load_wide<L>(values + done + k * L::count);
+    for (int k = 0; done < count; done += L::count, ++k) {
+        typename L::Element rest[L::count] = {};
+        widen<L>(values + done, std::min<Index>(L::count, count - done), rest);
+        acc[k] += L::load(rest);
+    }
     return sum<L>((acc[0] + acc[1]) + (acc[2] + acc[3]));
 }
 

@@ -49,8 +49,8 @@ constexpr LinearKernels linear_table(const char* name) {
             linear_kernels_of<float, bytes>(),
             linear_kernels_of<double, bytes>(),
             block_kernels_of<Floats, Bfloat16, narrowest / bytes>(),
-            widen<Floats>,
-            narrow<Floats>};
+            widen<Floats, Bfloat16>,
+            narrow<Floats, Bfloat16>};
 }
 
 }  // namespace

@@ -53,30 +53,7 @@ struct Lanes {
     }
 };
 
-// Numbers of a matrix as those that are computed with, and back: to the nearest, of two equally near ones to the even.
-template <class T>
-T widened(T value) {
-    return value;
-}
-inline float widened(Bfloat16 value) {
-    const std::uint32_t bits = static_cast<std::uint32_t>(value.bits) << 16;
-    float wide;
-    std::memcpy(&wide, &bits, sizeof wide);
-    return wide;
-}
-
-template <class T>
-void set(T* at, T value) {
-    *at = value;
-}
-inline void set(Bfloat16* at, float value) {
-    std::uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    const std::uint32_t rounded = value == value ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000;
-    at->bits = static_cast<std::uint16_t>(rounded >> 16);
-}
-
-// The same for a vector of them.
+// Numbers of a matrix as those that are computed with, and back, a vector at a time.
 template <class L>
 typename L::Vector load_wide(const typename L::Element* at) {
     return L::load(at);
@@ -107,14 +84,14 @@ void store_narrow(Bfloat16* at, typename L::Vector value) {
     std::memcpy(at, &halves, sizeof halves);
 }
 
-template <class L>
-void widen(const Bfloat16* from, Index count, typename L::Element* to) {
+template <class L, class Row>
+void widen(const Row* from, Index count, typename L::Element* to) {
     Index done = 0;
     for (; done + L::count <= count; done += L::count) L::store(to + done, load_wide<L>(from + done));
     for (; done < count; ++done) to[done] = widened(from[done]);
 }
-template <class L>
-void narrow(const typename L::Element* from, Index count, Bfloat16* to) {
+template <class L, class Row>
+void narrow(const typename L::Element* from, Index count, Row* to) {
     Index done = 0;
     for (; done + L::count <= count; done += L::count) store_narrow<L>(to + done, L::load(from + done));
     for (; done < count; ++done) set(to + done, from[done]);
