@@ -22,7 +22,7 @@ constexpr ConvKernels<typename L::Element> conv_kernels_of() {
 
 template <class L, class Row = typename L::Element>
 constexpr ConvRowKernels<Row> conv_row_kernels_of() {
-    return {pack_rows<L, Row>, unpack<L, 1, Row>, total_of<L, Row>, widen<L, Row>, narrow<L, Row>};
+    return {pack_rows<L, Row>, unpack_positions<L, Row>, total_of<L, Row>, widen<L, Row>, narrow<L, Row>};
 }
 
 template <int bytes>

@@ -39,6 +39,31 @@ void pack_run(const ConvRows<Row>& job, const Row* images, Index count, typename
     }
 }
 
+// Positions of a strip to images, several vectors of one image after the other: images lie on pages of their own.
+template <class L, class Row>
+void unpack_positions(const typename L::Element* strip, Index positions, Row* images, Index image_step,
+                      Index n_images) {
+    constexpr int together = 4;
+    Index done = 0;
+    for (; done + together * L::count <= positions; done += together * L::count) {
+        typename L::Vector blocks[together][L::count];
+        for (int k = 0; k < together; ++k) {
+            typename L::Vector block[L::count];
+            PRUNE_ADAPTERS_UNROLL
+            for (int p = 0; p < L::count; ++p) block[p] = L::load(strip + (k * L::count + p) * L::count);
+            transpose<L>(block);
+            PRUNE_ADAPTERS_UNROLL
+            for (int b = 0; b < L::count; ++b) blocks[k][b] = block[b];
+        }
+        for (Index b = 0; b < n_images; ++b)
+            PRUNE_ADAPTERS_UNROLL
+            for (int k = 0; k < together; ++k)
+                store_narrow<L>(images + b * image_step + done + k * L::count, blocks[k][b]);
+        strip += together * L::count * L::count;
+    }
+    unpack<L, 1>(strip, positions - done, images + done, image_step, n_images);
+}
+
 template <class L, class Row>
 void pack_rows(const ConvRows<Row>& job) {
     if (job.width == job.row_step) return pack_run<L>(job, job.images, job.rows * job.width, job.strip);
