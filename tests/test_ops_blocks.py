@@ -135,11 +135,12 @@ def test_empty_connection(batch: int) -> None:
 
 
 @pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("batch", [1, 20, 100])
-def test_the_same_bits_at_any_number_of_threads(batch: int) -> None:
+def test_the_same_bits_at_any_number_of_threads(batch: int, dtype: torch.dtype) -> None:
     plan = random_plan((20, 25), (16, 8))
-    values, bias = random(plan.n_blocks, 16, 8, dtype=torch.float32), random(320, dtype=torch.float32)
-    x, grad = random(batch, 200, dtype=torch.float32), random(batch, 320, dtype=torch.float32)
+    values, bias = random(plan.n_blocks, 16, 8, dtype=dtype), random(320, dtype=dtype)
+    x, grad = random(batch, 200, dtype=dtype), random(batch, 320, dtype=dtype)
 
     def results() -> list[torch.Tensor]:
         gradients = OPERATORS.block_linear_backward(grad, x, values, *plan.tables, [True, True, True])

@@ -49,6 +49,16 @@ def kernels(request):
     library.prune_adapters_use_isa(before)
 
 
+@pytest.fixture(params=[False, True], ids=["numbers", "pairs"])
+def narrow_kernels(request, kernels):
+    """The same, also with kernels that multiply pairs of bfloat16; they belong to avx512."""
+    kernels.prune_adapters_use_pairs.restype = ctypes.c_bool
+    if not kernels.prune_adapters_use_pairs(2 if request.param else 1):
+        pytest.skip("this processor has no products of pairs, or these kernels have none")
+    yield kernels
+    kernels.prune_adapters_use_pairs(0)
+
+
 def at(array):
     return None if array is None else array.ctypes.data_as(ctypes.c_void_p)
 
@@ -208,7 +218,8 @@ def assert_rounded_once(found, exact, terms):
 
 
 @pytest.mark.parametrize("block", [(1, 1), (8, 8), (16, 16), (3, 5), (12, 20), (17, 34), (34, 17), (64, 8)])
-def test_blocks_of_16_bits_are_rounded_once(kernels, block):
+def test_blocks_of_16_bits_are_rounded_once(narrow_kernels, block):
+    kernels = narrow_kernels
     rng = np.random.default_rng(0)
     for groups, density in [((1, 1), 1.0), ((4, 3), 0.5), ((2, 3), 0.0)]:
         kept = rng.random(groups) < density
@@ -235,7 +246,7 @@ def test_blocks_of_16_bits_are_rounded_once(kernels, block):
 
 
 @pytest.mark.parametrize("block", [(1, 1), (2, 2)])
-def test_drawn_numbers_of_16_bits(kernels, block):
+def test_drawn_numbers_of_16_bits(narrow_kernels, block):
     """The identity plus a bias: in the middle of two numbers the even one is taken; infinity stays, NaN stays NaN."""
     matrix, _, _ = block_matrices(np.eye(4 // block[0], dtype=bool), block)
     values = stored(np.broadcast_to(np.eye(block[0]), (4 // block[0], *block)).copy(), "bfloat16")
@@ -244,7 +255,7 @@ def test_drawn_numbers_of_16_bits(kernels, block):
     if block == (2, 2):
         x[:, 2] = x[0, 0]  # 0 * infinity is NaN
     y = np.zeros_like(x)
-    multiply, size = kernels.prune_adapters_blocks_multiply_bf16, ctypes.c_int64(len(x))
+    multiply, size = narrow_kernels.prune_adapters_blocks_multiply_bf16, ctypes.c_int64(len(x))
 
     assert multiply(ctypes.byref(matrix), None, at(values), at(bias), at(x), size, at(y))
     expected = np.array([[1, 1 + 2**-6, np.inf, 0], [-2, 2 + 2**-6, -np.inf, np.nan]] * 9)
@@ -253,8 +264,9 @@ def test_drawn_numbers_of_16_bits(kernels, block):
     assert_array_equal(read(y, "bfloat16"), expected)
 
 
-def test_a_batch_of_many_parts_is_summed_over_all_of_them(kernels):
+def test_a_batch_of_many_parts_is_summed_over_all_of_them(narrow_kernels):
     """Gradients are summed part after part of a large batch."""
+    kernels = narrow_kernels
     rng = np.random.default_rng(0)
     mask = rng.random((5, 18)) < 0.5
     ptr, idx, places = panels_of(mask, 18)

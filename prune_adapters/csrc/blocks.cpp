@@ -45,7 +45,7 @@ void pack_groups(const BlockKernels<Row>& kernels, const Row* rows, Index groups
 template <class Row>
 void add_outer(const Blocks& matrix, const Row* g, const Row* x, Index batch, SumOf<Row>* found) {
     using T = SumOf<Row>;
-    const BlockKernels<Row>& kernels = linear_kernels().blocks<Row>();
+    const BlockKernels<Row>& kernels = block_kernels<Row>(2);  // rows of the batch, with zeros beside the last one
     const Index n_rows = matrix.rows * matrix.height, n_columns = matrix.columns * matrix.width;
     const Index most = std::min(batch, rows_together);
     T* g_groups = scratch<T, 2>(matrix.rows * kernels.padded(matrix.height) * most);
@@ -75,7 +75,7 @@ bool multiply(const Blocks& matrix, const std::int32_t* places, const Row* value
     const Index work = (work_of(matrix) / ranges.n + n_columns) * widest;
     const Index wide = std::is_same_v<T, Row> ? 0 : largest_row(matrix);
     in_parallel(static_cast<Index>(tiles.size()) * ranges.n, grain_of(work), [&](Index first, Index last) {
-        const BlockKernels<Row>& kernels = linear_kernels().blocks<Row>();
+        const BlockKernels<Row>& kernels = block_kernels<Row>(matrix.width);
         T* packed = scratch<T, 0>(n_columns * widest);
         T* buffer = scratch<T, 1>(together * matrix.height * widest);
         T* room = scratch<T, 5>(wide);

@@ -37,6 +37,8 @@ PRUNE_ADAPTERS_EXPORT const char* const* prune_adapters_torch_functions() { retu
 
 PRUNE_ADAPTERS_EXPORT const char* prune_adapters_isa() { return kernels().name; }
 PRUNE_ADAPTERS_EXPORT bool prune_adapters_use_isa(const char* name) { return use_kernels(name); }
+PRUNE_ADAPTERS_EXPORT bool prune_adapters_uses_pairs() { return uses_pairs(); }
+PRUNE_ADAPTERS_EXPORT bool prune_adapters_use_pairs(int wanted) { return use_pairs(static_cast<Pairs>(wanted)); }
 
 PRUNE_ADAPTERS_EXPORT void prune_adapters_clear(void* values, int log_size, const std::uint8_t* bits, Index count) {
     kernels().clear[log_size](values, bits, count);

@@ -110,7 +110,7 @@ struct LinearKernels {
 
     LinearKernelsOf<float> f32;
     LinearKernelsOf<double> f64;
-    BlockKernels<Bfloat16> bf16_blocks;
+    BlockKernels<Bfloat16> bf16_blocks;  // see bfloat16_blocks
     void (*widen)(const Bfloat16* from, Index count, float* to);
     void (*narrow)(const float* from, Index count, Bfloat16* to);
 
@@ -122,23 +122,34 @@ struct LinearKernels {
             return f64;
     }
 
-    template <class Row>
-    const BlockKernels<Row>& blocks() const {
-        if constexpr (std::is_same_v<Row, Bfloat16>)
-            return bf16_blocks;
-        else
-            return of<Row>().blocks;
-    }
 };
 
 extern const LinearKernels linear_generic;
 #ifdef NETGRAPH_X86
 extern const LinearKernels linear_avx2;
 extern const LinearKernels linear_avx512;
+extern const BlockKernels<Bfloat16> blocks_in_pairs;  // where the compiler knows -mavx512bf16
 #endif
 
 // The fastest table that this processor runs, or the one that `use_linear_kernels` has chosen.
 const LinearKernels& linear_kernels();
 bool use_linear_kernels(const char* name);
+
+// The kernels for sums of so many terms of each block: those in use, or for an even number those that multiply pairs of
+// numbers, if `uses_pairs` says so. Where nothing was chosen it does on AMD's processors, whose instruction for pairs
+// does twice as much as that for floats in the same time (oneDNN on Zen 5); on Intel's it does half as much (Sapphire
+// Rapids: four times as long for two products).
+const BlockKernels<Bfloat16>& bfloat16_blocks(Index terms);
+bool uses_pairs();
+enum class Pairs { by_processor, no, yes };
+bool use_pairs(Pairs wanted);  // false if this build or this processor has none, or has other kernels in use
+
+template <class Row>
+const BlockKernels<Row>& block_kernels(Index terms) {
+    if constexpr (std::is_same_v<Row, Bfloat16>)
+        return bfloat16_blocks(terms);
+    else
+        return linear_kernels().of<Row>().blocks;
+}
 
 }  // namespace prune_adapters
