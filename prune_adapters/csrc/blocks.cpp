@@ -32,13 +32,25 @@ Index largest_row(const Blocks& matrix) {
     return most * matrix.height * matrix.width;
 }
 
+// Some rows of a batch, in groups of features.
 template <class Row>
-void pack_groups(const BlockKernels<Row>& kernels, const Row* rows, Index groups, Index features, Index n_rows,
-                 SumOf<Row>* packed) {
-    const Index apart = kernels.padded(features) * n_rows;
-    in_parallel(groups, grain_of(apart / 4), [&](Index begin, Index end) {
-        for (Index group = begin; group < end; ++group)
-            kernels.pack_group(rows + group * features, groups * features, n_rows, features, packed + group * apart);
+struct Groups {
+    const Row* rows;
+    Index count, features;
+    SumOf<Row>* packed;
+
+    void pack(const BlockKernels<Row>& kernels, Index group, Index n_rows) const {
+        kernels.pack_group(rows + group * features, count * features, n_rows, features,
+                           packed + group * kernels.padded(features) * n_rows);
+    }
+};
+
+template <class Row>
+void pack_groups(const BlockKernels<Row>& kernels, const Groups<Row>& a, const Groups<Row>& b, Index n_rows) {
+    const Index work = std::max(kernels.padded(a.features), kernels.padded(b.features)) * n_rows;
+    in_parallel(a.count + b.count, grain_of(work), [&](Index begin, Index end) {
+        for (Index k = begin; k < end; ++k)
+            k < a.count ? a.pack(kernels, k, n_rows) : b.pack(kernels, k - a.count, n_rows);
     });
 }
 
@@ -52,8 +64,8 @@ void add_outer(const Blocks& matrix, const Row* g, const Row* x, Index batch, Su
     T* x_groups = scratch<T, 3>(matrix.columns * kernels.padded(matrix.width) * most);
     for (Index first = 0; first < batch; first += most) {
         const Index now = std::min(most, batch - first);
-        pack_groups(kernels, g + first * n_rows, matrix.rows, matrix.height, now, g_groups);
-        pack_groups(kernels, x + first * n_columns, matrix.columns, matrix.width, now, x_groups);
+        pack_groups<Row>(kernels, {g + first * n_rows, matrix.rows, matrix.height, g_groups},
+                         {x + first * n_columns, matrix.columns, matrix.width, x_groups}, now);
         in_parallel(matrix.rows, grain_of(work_of(matrix) / matrix.rows * now), [&](Index begin, Index end) {
             kernels.outer(matrix, g_groups, x_groups, now, begin, end, first > 0, found);
         });
@@ -68,7 +80,8 @@ bool multiply(const Blocks& matrix, const std::int32_t* places, const Row* value
     using T = SumOf<Row>;
     if (!is_good(matrix, places)) return false;
     if (batch == 0 || matrix.rows == 0 || matrix.height == 0) return true;
-    const std::vector<BatchTile> tiles = tiles_of(batch, n_block_widths - 1, elements_of<T>);
+    const int width = fair_width(batch, elements_of<T>(0), n_block_widths - 1);
+    const std::vector<BatchTile> tiles = tiles_of(batch, width, elements_of<T>);
     const Index together = block_rows_together(matrix.height), widest = elements_of<T>(tiles[0].width);
     const Index n_columns = matrix.columns * matrix.width, n_rows = matrix.rows * matrix.height;
     const Ranges ranges(static_cast<Index>(tiles.size()), matrix.rows, together);
