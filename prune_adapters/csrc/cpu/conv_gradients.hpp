@@ -37,19 +37,15 @@ PRUNE_ADAPTERS_INLINE void gradient_block(const ConvGradients<typename L::Elemen
         }
     }
     PRUNE_ADAPTERS_UNROLL
-    for (int r = 0; r < R; ++r) {
-        T* out = job.out + r * job.out_step + first;
-        if constexpr (G >= L::count) {
-            PRUNE_ADAPTERS_UNROLL
-            for (int j = 0; j < G; j += L::count) L::store(out + j, L::load(out + j) + sums<L>(acc + r * G + j));
-        } else {
-            V rows[L::count];
-            PRUNE_ADAPTERS_UNROLL
-            for (int j = 0; j < L::count; ++j) rows[j] = j < G ? acc[r * G + j] : V{};
-            const V total = sums<L>(rows);
-            PRUNE_ADAPTERS_UNROLL
-            for (int j = 0; j < G; ++j) out[j] += total[j];
-        }
+    for (int done = 0; done < R * G; done += L::count) {
+        V rows[L::count];
+        PRUNE_ADAPTERS_UNROLL
+        for (int i = 0; i < L::count; ++i) rows[i] = done + i < R * G ? acc[done + i] : V{};
+        T total[L::count];
+        L::store(total, sums<L>(rows));
+        PRUNE_ADAPTERS_UNROLL
+        for (int i = 0; i < L::count; ++i)
+            if (done + i < R * G) job.out[(done + i) / G * job.out_step + first + (done + i) % G] += total[i];
     }
 }
 
