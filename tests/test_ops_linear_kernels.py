@@ -245,22 +245,23 @@ def test_blocks_of_16_bits_are_rounded_once(narrow_kernels, block):
             assert_rounded_once(found, outers[kept], batch)
 
 
-@pytest.mark.parametrize("block", [(1, 1), (2, 2)])
-def test_drawn_numbers_of_16_bits(narrow_kernels, block):
+@pytest.mark.parametrize("features", [4, 36])
+@pytest.mark.parametrize("block", [1, 2])
+def test_drawn_numbers_of_16_bits(narrow_kernels, block, features):
     """The identity plus a bias: in the middle of two numbers the even one is taken; infinity stays, NaN stays NaN."""
-    matrix, _, _ = block_matrices(np.eye(4 // block[0], dtype=bool), block)
-    values = stored(np.broadcast_to(np.eye(block[0]), (4 // block[0], *block)).copy(), "bfloat16")
-    bias = stored(np.array([2**-8, 3 * 2**-8, 0, 0]), "bfloat16")
-    x = np.array([[0x3F80, 0x3F80, 0x7F80, 0x8000], [0xC000, 0x4000, 0xFF80, 0x7FC1]] * 9, np.uint16)
-    if block == (2, 2):
-        x[:, 2] = x[0, 0]  # 0 * infinity is NaN
+    groups = features // block
+    matrix, _, _ = block_matrices(np.eye(groups, dtype=bool), (block, block))
+    values = stored(np.broadcast_to(np.eye(block), (groups, block, block)).copy(), "bfloat16")
+    bias = stored(np.tile([2**-8, 3 * 2**-8, 0, 0], features // 4), "bfloat16")
+    x = np.array([[0x3F80, 0x3F80, 0x7F80, 0x8000], [0xC000, 0x4000, 0xFF80, 0x7FC1]], np.uint16)
+    expected = np.array([[1, 1 + 2**-6, np.inf, 0], [-2, 2 + 2**-6, -np.inf, np.nan]])
+    if block == 2:  # 0 * infinity is NaN
+        x[:, 2], expected[:, 2] = 0x3F80, [1, np.nan]
+    x, expected = (np.tile(array, (9, features // 4)) for array in (x, expected))
     y = np.zeros_like(x)
     multiply, size = narrow_kernels.prune_adapters_blocks_multiply_bf16, ctypes.c_int64(len(x))
 
     assert multiply(ctypes.byref(matrix), None, at(values), at(bias), at(x), size, at(y))
-    expected = np.array([[1, 1 + 2**-6, np.inf, 0], [-2, 2 + 2**-6, -np.inf, np.nan]] * 9)
-    if block == (2, 2):
-        expected[:, 2] = [1, np.nan] * 9
     assert_array_equal(read(y, "bfloat16"), expected)
 
 
