@@ -3,8 +3,8 @@
     python examples/bench_sparse_conv.py
 
 Three patterns: whole kernels of pairs of channels, blocks of 16 x 16 channels with the same number of blocks for each
-output, single taps. Timed are the operators themselves: the forward pass, the gradient of the input, and that of the
-weight, each alone; for a layer with its step also the way through autograd.
+output (also in bfloat16), single taps. Timed are the operators themselves: the forward pass, the gradient of the input,
+and that of the weight, each alone; for a layer with its step also the way through autograd.
 """
 
 from collections.abc import Callable
@@ -92,14 +92,25 @@ def dense_passes(layer: nn.Conv2d, x: torch.Tensor, grad: torch.Tensor, peer: st
     return {f"{name}, {peer}": run for name, run in found.items()}
 
 
-def compare(size: Size, name: str, kind: type, mask: torch.Tensor, rounds: int, target: float | None) -> list[Row]:
+def compare(
+    size: Size,
+    name: str,
+    kind: type,
+    mask: torch.Tensor,
+    rounds: int,
+    target: float | None,
+    *,
+    dtype: torch.dtype = torch.float32,
+) -> list[Row]:
     """Return the passes of a sparse layer beside the better ones of the dense layer."""
-    dense = nn.Conv2d(size.channels, size.channels, 3, padding=1, bias=False)
+    dense = nn.Conv2d(size.channels, size.channels, 3, padding=1, bias=False, dtype=dtype)
     pa.apply_masks(dense, {"weight": mask})
-    x = torch.randn(size.batch, size.channels, size.side, size.side, requires_grad=True)
-    grad = torch.randn(x.shape)
-    layouts = {"NCHW": nn.Conv2d(*dense.weight.shape[1::-1], 3, padding=1, bias=False)}
-    layouts["channels_last"] = nn.Conv2d(*dense.weight.shape[1::-1], 3, padding=1, bias=False)
+    x, grad = (torch.randn(size.batch, size.channels, size.side, size.side).to(dtype) for _ in range(2))
+    x.requires_grad_()
+    layouts = {
+        peer: nn.Conv2d(*dense.weight.shape[1::-1], 3, padding=1, bias=False, dtype=dtype)
+        for peer in ("NCHW", "channels_last")
+    }
     for twin in layouts.values():
         twin.load_state_dict(dense.state_dict())
     cases = own_passes(kind.from_dense(dense), x, grad)
@@ -137,7 +148,10 @@ def main() -> None:
         for density, target in BLOCKS.items():
             if density * size.channels >= 16:
                 name = f"blocks of 16, 1 / {round(1 / density)}"
-                rows += compare(size, name, pa.RegularConv2d, blocks(size, density), options.rounds, target)
+                mask = blocks(size, density)
+                rows += compare(size, name, pa.RegularConv2d, mask, options.rounds, target)
+                name = f"{name}, bfloat16"
+                rows += compare(size, name, pa.RegularConv2d, mask, options.rounds, None, dtype=torch.bfloat16)
         for sparsity, target in TAPS.items():
             name = f"taps, {100 * sparsity:g} %"
             rows += compare(size, name, pa.SparseConv2d, taps(size, 1 - sparsity), options.rounds, target)

@@ -75,10 +75,11 @@ def repeated(cases: dict[str, Callable[[], object]], work: int, rounds: int) -> 
 class Problem:
     """A dense layer, its mask, and the data of a pass."""
 
-    def __init__(self, features: int, batch: int, mask: torch.Tensor) -> None:
+    def __init__(self, features: int, batch: int, mask: torch.Tensor, *, dtype: torch.dtype = torch.float32) -> None:
         self.mask, self.work = mask, features * features * batch
-        self.dense = pa.apply_masks(nn.Linear(features, features, bias=False), {"weight": mask})
-        self.x, self.grad = torch.randn(batch, features, requires_grad=True), torch.randn(batch, features)
+        self.dense = pa.apply_masks(nn.Linear(features, features, bias=False, dtype=dtype), {"weight": mask})
+        self.x, self.grad = (torch.randn(batch, features).to(dtype) for _ in range(2))
+        self.x.requires_grad_()
 
     def own(self, layer: nn.Module) -> dict[str, Callable[[], object]]:
         """Return our passes."""
@@ -150,6 +151,23 @@ def blocks(features: int, batch: int, block: int, density: float, rounds: int, t
     return rows_of(name, found, {"forward": target})
 
 
+def narrow_blocks(features: int, batch: int, block: int, density: float, rounds: int) -> list[Row]:
+    """Return a layer of blocks in bfloat16 beside the dense one, and beside itself in float32, there and back."""
+    groups = features // block
+    kept = torch.rand(groups, groups).argsort(dim=1) < max(1, round(density * groups))
+    mask = kept.repeat_interleave(block, 0).repeat_interleave(block, 1)
+    problem = Problem(features, batch, mask, dtype=torch.bfloat16)
+    layer = pa.RegularLinear.from_dense(problem.dense)
+    values = layer.values.detach()
+    cases = problem.own(layer) | problem.dense_passes()
+    cases["forward, float32 and back"] = lambda: layer.plan.linear(
+        problem.x.detach().float(), values.float()
+    ).bfloat16()
+    timed, times = repeated(cases, problem.work, rounds)
+    found = {name: seconds / times for name, seconds in measure(timed, rounds).items()}
+    return rows_of(f"{features}, batch {batch}, blocks {block}x{block}, {100 * (1 - density):g} %, bfloat16", found, {})
+
+
 def two_threads(features: int, batch: int, sparsity: float, rounds: int) -> list[Row]:
     """Return wall times on two threads, the best of all rounds, and how much faster than one thread they are."""
     problem = Problem(features, batch, torch.rand(features, features) >= sparsity)
@@ -199,6 +217,7 @@ def main() -> None:
     if options.quick:
         rows = unstructured(256, 32, (0.9,), options.rounds, peers=True)
         rows += blocks(256, 32, 16, 0.125, options.rounds, None)
+        rows += narrow_blocks(256, 32, 16, 0.125, options.rounds)
         more, told = policies(256, 32, (0.0, 0.9), options.rounds)
         rows = [*rows, *more, *two_threads(256, 32, 0.9, options.rounds), *memory_rows(256, 32, (0.9,))]
         rows = [Row(r.case, r.ours, r.unit, r.peer, r.peer_value) for r in rows]
@@ -208,6 +227,8 @@ def main() -> None:
             rows += unstructured(features, batch, (0.8, 0.9, 0.95, 0.99), max(5, options.rounds // 2), peers=False)
         for block, density, target in ((16, 0.1, 6.0), (32, 0.125, None), (64, 0.125, None)):
             rows += blocks(1024, 128, block, density, options.rounds, target)
+        for features, batch in ((1024, 128), (4096, 32)):
+            rows += narrow_blocks(features, batch, 16, 0.1, options.rounds)
         more, told = policies(1024, 128, POLICY, options.rounds)
         rows += [*more, *two_threads(1024, 128, 0.9, 40 * options.rounds)]
         rows += two_threads(4096, 32, 0.9, 10 * options.rounds)

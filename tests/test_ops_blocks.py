@@ -90,6 +90,27 @@ def test_the_kernels_agree_with_the_reference(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("block", [(3, 5), (16, 16), (8, 40)])
+def test_16_bits_are_rounded_once(block: tuple[int, int], dtype: torch.dtype) -> None:
+    """Results and gradients are what float64 finds for the same numbers, to half of the last place and float32."""
+    plan = random_plan((5, 4), block)
+    sizes = (plan.n_blocks, *block), plan.shape[:1]
+    for batch in (1, 33, 130):
+        leaves = [random(*s, seed=k, dtype=dtype) for k, s in enumerate([(batch, plan.shape[1]), *sizes])]
+        grad = random(batch, plan.shape[0], seed=3, dtype=dtype)
+        own = [leaf.clone().requires_grad_() for leaf in leaves]
+        exact = [leaf.double().requires_grad_() for leaf in leaves]
+        y, expected = plan.linear(*own), torch.nn.functional.linear(exact[0], plan.to_dense(exact[1]), exact[2])
+        found = torch.autograd.grad(y, own, grad)
+        all_expected = expected, *torch.autograd.grad(expected, exact, grad.double())
+
+        for one, other in zip((y, *found), all_expected, strict=True):
+            assert one.dtype == dtype
+            torch.testing.assert_close(one.double(), other, rtol=torch.finfo(dtype).eps / 2, atol=1e-4)
+
+
+@pytest.mark.usefixtures("kernels")
 def test_drawn_layer() -> None:
     """One block of each row, crossed: [[0, 0, 1, 2], [3, 4, 0, 0]]."""
     plan = pa.BlockPlan.from_blocks(torch.tensor([[0, 1], [1, 0]]).bool(), block=(1, 2))
@@ -114,11 +135,12 @@ def test_empty_connection(batch: int) -> None:
 
 
 @pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("batch", [1, 20, 100])
-def test_the_same_bits_at_any_number_of_threads(batch: int) -> None:
+def test_the_same_bits_at_any_number_of_threads(batch: int, dtype: torch.dtype) -> None:
     plan = random_plan((20, 25), (16, 8))
-    values, bias = random(plan.n_blocks, 16, 8, dtype=torch.float32), random(320, dtype=torch.float32)
-    x, grad = random(batch, 200, dtype=torch.float32), random(batch, 320, dtype=torch.float32)
+    values, bias = random(plan.n_blocks, 16, 8, dtype=dtype), random(320, dtype=dtype)
+    x, grad = random(batch, 200, dtype=dtype), random(batch, 320, dtype=dtype)
 
     def results() -> list[torch.Tensor]:
         gradients = OPERATORS.block_linear_backward(grad, x, values, *plan.tables, [True, True, True])
@@ -154,20 +176,23 @@ def test_gradcheck() -> None:
 
 
 @pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ["block_linear", "block_linear_backward"])
-def test_opcheck(name: str) -> None:
-    plan, x, values, bias = sample()
+def test_opcheck(name: str, dtype: torch.dtype) -> None:
+    plan, x, values, bias = sample(dtype=dtype)
+    grad = random(5, 6, dtype=dtype)
     arguments = {
         "block_linear": (x, values, bias, *plan.tables),
-        "block_linear_backward": (random(5, 6), x.detach(), values.detach(), *plan.tables, [True, False, True]),
+        "block_linear_backward": (grad, x.detach(), values.detach(), *plan.tables, [True, False, True]),
     }
     found = torch.library.opcheck(getattr(OPERATORS, name).default, arguments[name])
 
     assert set(found.values()) == {"SUCCESS"}
 
 
-def test_compiles_in_one_graph_for_any_batch() -> None:
-    plan, _, values, bias = sample()
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_compiles_in_one_graph_for_any_batch(dtype: torch.dtype) -> None:
+    plan, _, values, bias = sample(dtype=dtype)
 
     def layer(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         return plan.linear(x.relu(), values, bias) * 2
@@ -175,7 +200,7 @@ def test_compiles_in_one_graph_for_any_batch() -> None:
     torch._dynamo.reset()
     compiled = torch.compile(layer, backend="aot_eager", fullgraph=True, dynamic=True)
     for batch in (3, 8):
-        x = random(batch, 12).requires_grad_()
+        x = random(batch, 12, dtype=dtype).requires_grad_()
         expected = torch.autograd.grad(layer(x, values, bias).square().sum(), (x, values, bias))
         found = torch.autograd.grad(compiled(x, values, bias).square().sum(), (x, values, bias))
 

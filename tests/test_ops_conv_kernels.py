@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import conv_oracle as oracle
 import netgraph
+from small_numbers import read, stored
 
 LIBRARY = Path(netgraph.__file__).parents[1] / "prune_adapters" / "lib" / "libprune_adapters.so"
 FORWARD, OF_X, OF_VALUES, OF_BIAS = range(4)
@@ -78,6 +79,27 @@ class Case:
         function(ctypes.byref(self.call), what, *pointers, out.ctypes.data_as(ctypes.c_void_p))
         return out
 
+    def check_16_bits(self, library):
+        """Hold that a bfloat16 is at most half of its last place (2^-7) away from a sum in floats."""
+        x, values, bias, grad = (stored(a, "bfloat16") for a in (self.x, self.values, self.bias, self.grad))
+        arguments = [(x, values, bias), (grad, values), (grad, x), (grad,)]
+        found = []
+        for what, inputs in enumerate(arguments):
+            out = np.full((grad, x, values, bias)[what].shape, 0x7FFF, np.uint16)
+            pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in inputs] + [None] * (3 - len(inputs))
+            library.prune_adapters_conv_bfloat16(
+                ctypes.byref(self.call), what, *pointers, ctypes.c_void_p(out.ctypes.data)
+            )
+            found.append(read(out, "bfloat16"))
+        x, values, bias, grad = (read(a, "bfloat16") for a in (x, values, bias, grad))
+        weight = oracle.dense(self.family, self.mask, values, tuple(self.call.kernel), self.blocks)
+        of_x, of_weight, of_bias = oracle.gradients(grad, x, weight, self.window)
+        of_values = oracle.values_of(self.family, self.mask, of_weight, self.blocks)
+        expected = oracle.forward(x, weight, bias, self.window), of_x, of_values, of_bias
+
+        for one, other in zip(found, expected, strict=True):
+            assert_allclose(one, other, rtol=2**-8, atol=2e-6 * (1 + grad.size) ** 0.5)
+
     def check(self, library):
         tolerance = {"rtol": 1e-11, "atol": 1e-11} if self.dtype == np.float64 else {"rtol": 1e-4, "atol": 1e-3}
         x, values, grad = self.x, self.values, self.grad
@@ -127,6 +149,11 @@ PLAIN = ((1, 1), (1, 1), (1, 1))
 @pytest.mark.parametrize("seed", range(45))
 def test_random_convolutions_and_their_gradients(kernels, seed):
     random_case(seed).check(kernels)
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_16_bits_are_rounded_once(kernels, seed):
+    random_case(seed).check_16_bits(kernels)
 
 
 @pytest.mark.parametrize("family", oracle.FAMILIES)

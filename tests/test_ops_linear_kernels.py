@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import netgraph
+from small_numbers import read, stored
 
 LIBRARY = Path(netgraph.__file__).parents[1] / "prune_adapters" / "lib" / "libprune_adapters.so"
 DTYPES = {"f32": np.float32, "f64": np.float64}
@@ -39,12 +40,23 @@ def kernels(request):
     for function in ("panels_multiply", "panels_dots", "blocks_multiply", "blocks_outer"):
         for suffix in DTYPES:
             getattr(library, f"prune_adapters_{function}_{suffix}").restype = ctypes.c_bool
-    library.prune_adapters_permute.restype = ctypes.c_bool
+    for function in ("permute", "blocks_multiply_bf16", "blocks_outer_bf16"):
+        getattr(library, f"prune_adapters_{function}").restype = ctypes.c_bool
     before = library.prune_adapters_isa()
     if not library.prune_adapters_use_isa(request.param.encode()):
         pytest.skip(f"this processor has no {request.param}")
     yield library
     library.prune_adapters_use_isa(before)
+
+
+@pytest.fixture(params=[False, True], ids=["numbers", "pairs"])
+def narrow_kernels(request, kernels):
+    """The same, also with kernels that multiply pairs of bfloat16; they belong to avx512."""
+    kernels.prune_adapters_use_pairs.restype = ctypes.c_bool
+    if not kernels.prune_adapters_use_pairs(2 if request.param else 1):
+        pytest.skip("this processor has no products of pairs, or these kernels have none")
+    yield kernels
+    kernels.prune_adapters_use_pairs(0)
 
 
 def at(array):
@@ -188,8 +200,74 @@ def test_blocks_times_a_batch(kernels, suffix, block):
             assert_allclose(found, outers[kept], atol=bound, rtol=bound)
 
 
-def test_a_batch_of_many_parts_is_summed_over_all_of_them(kernels):
+def block_matrices(kept, block):
+    """Return a matrix of blocks, the transposed one and the places of its blocks; the tables live as long as these."""
+    ptr, idx, t_ptr, t_idx, t_perm = tables = blocks_of(kept)
+    matrix = Blocks(ptr.ctypes.data, idx.ctypes.data, *kept.shape, *block, len(idx))
+    across = Blocks(t_ptr.ctypes.data, t_idx.ctypes.data, *kept.shape[::-1], *block[::-1], len(idx))
+    matrix.tables = across.tables = tables
+    return matrix, across, t_perm
+
+
+def assert_rounded_once(found, exact, terms):
+    """Hold that a bfloat16 is at most half of its last place away from the sum; and that of floats from the exact one.
+
+    The last of its 8 bits is 2^-7 of the first one.
+    """
+    assert_allclose(read(found, "bfloat16"), exact, rtol=2**-8, atol=2e-6 * (1 + terms) ** 0.5)
+
+
+@pytest.mark.parametrize("block", [(1, 1), (8, 8), (16, 16), (3, 5), (12, 20), (17, 34), (34, 17), (64, 8)])
+def test_blocks_of_16_bits_are_rounded_once(narrow_kernels, block):
+    kernels = narrow_kernels
+    rng = np.random.default_rng(0)
+    for groups, density in [((1, 1), 1.0), ((4, 3), 0.5), ((2, 3), 0.0)]:
+        kept = rng.random(groups) < density
+        matrix, across, t_perm = block_matrices(kept, block)
+        shape = groups[0] * block[0], groups[1] * block[1]
+        values, bias = (stored(rng.standard_normal(s), "bfloat16") for s in ((matrix.count, *block), shape[0]))
+        whole = np.zeros((*groups, *block))
+        whole[kept] = read(values, "bfloat16")
+        dense = whole.transpose(0, 2, 1, 3).reshape(shape)
+        for batch in (0, 1, 3, 16, 47, 130):
+            x, g = (stored(rng.standard_normal((batch, size)), "bfloat16") for size in shape[::-1])
+            y, of_x, found = (np.full(s, 0x7FFF, np.uint16) for s in (g.shape, x.shape, values.shape))
+            multiply, outer = kernels.prune_adapters_blocks_multiply_bf16, kernels.prune_adapters_blocks_outer_bf16
+            size = ctypes.c_int64(batch)
+
+            assert multiply(ctypes.byref(matrix), None, at(values), at(bias), at(x), size, at(y))
+            assert multiply(ctypes.byref(across), at(t_perm), at(values), None, at(g), size, at(of_x))
+            assert outer(ctypes.byref(matrix), at(g), at(x), size, at(found))
+            x, g = (read(array, "bfloat16") for array in (x, g))
+            assert_rounded_once(y, x @ dense.T + read(bias, "bfloat16"), shape[1])
+            assert_rounded_once(of_x, g @ dense, shape[0])
+            outers = (g.T @ x).reshape(groups[0], block[0], groups[1], block[1]).transpose(0, 2, 1, 3)
+            assert_rounded_once(found, outers[kept], batch)
+
+
+@pytest.mark.parametrize("features", [4, 36])
+@pytest.mark.parametrize("block", [1, 2])
+def test_drawn_numbers_of_16_bits(narrow_kernels, block, features):
+    """The identity plus a bias: in the middle of two numbers the even one is taken; infinity stays, NaN stays NaN."""
+    groups = features // block
+    matrix, _, _ = block_matrices(np.eye(groups, dtype=bool), (block, block))
+    values = stored(np.broadcast_to(np.eye(block), (groups, block, block)).copy(), "bfloat16")
+    bias = stored(np.tile([2**-8, 3 * 2**-8, 0, 0], features // 4), "bfloat16")
+    x = np.array([[0x3F80, 0x3F80, 0x7F80, 0x8000], [0xC000, 0x4000, 0xFF80, 0x7FC1]], np.uint16)
+    expected = np.array([[1, 1 + 2**-6, np.inf, 0], [-2, 2 + 2**-6, -np.inf, np.nan]])
+    if block == 2:  # 0 * infinity is NaN
+        x[:, 2], expected[:, 2] = 0x3F80, [1, np.nan]
+    x, expected = (np.tile(array, (9, features // 4)) for array in (x, expected))
+    y = np.zeros_like(x)
+    multiply, size = narrow_kernels.prune_adapters_blocks_multiply_bf16, ctypes.c_int64(len(x))
+
+    assert multiply(ctypes.byref(matrix), None, at(values), at(bias), at(x), size, at(y))
+    assert_array_equal(read(y, "bfloat16"), expected)
+
+
+def test_a_batch_of_many_parts_is_summed_over_all_of_them(narrow_kernels):
     """Gradients are summed part after part of a large batch."""
+    kernels = narrow_kernels
     rng = np.random.default_rng(0)
     mask = rng.random((5, 18)) < 0.5
     ptr, idx, places = panels_of(mask, 18)
@@ -200,8 +278,13 @@ def test_a_batch_of_many_parts_is_summed_over_all_of_them(kernels):
     block, matrix = np.zeros((1, 5, 18)), Blocks(one.ctypes.data, one[:1].ctypes.data, 1, 1, 5, 18, 1)
     kernels.prune_adapters_blocks_outer_f64(ctypes.byref(matrix), at(g), at(x), size, at(block))
 
+    halves = [stored(array, "bfloat16") for array in (g, x)]
+    rounded = np.zeros((1, 5, 18), np.uint16)
+    kernels.prune_adapters_blocks_outer_bf16(ctypes.byref(matrix), at(halves[0]), at(halves[1]), size, at(rounded))
+
     assert_allclose(found, (g.T @ x)[places[:, 0], places[:, 1]], atol=1e-11)
     assert_allclose(block[0], g.T @ x, atol=1e-11)
+    assert_rounded_once(rounded[0], read(halves[0], "bfloat16").T @ read(halves[1], "bfloat16"), 1300)
 
 
 @pytest.mark.parametrize("batch", [1, 40])

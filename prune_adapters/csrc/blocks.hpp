@@ -10,12 +10,12 @@ namespace prune_adapters {
 
 // y (batch, rows * height) = x (batch, columns * width) times the transposed matrix, plus bias, which may be null. For
 // the gradient of x: the tables of the transposed matrix, whose blocks have their values at `places`, transposed.
-template <class T>
-bool multiply(const Blocks& matrix, const std::int32_t* places, const T* values, const T* bias, const T* x, Index batch,
-              T* y);
+template <class Row>
+bool multiply(const Blocks& matrix, const std::int32_t* places, const Row* values, const Row* bias, const Row* x,
+              Index batch, Row* y);
 
 // found (count, height, width) = the sum over the batch of g times x at every block.
-template <class T>
-bool outer(const Blocks& matrix, const T* g, const T* x, Index batch, T* found);
+template <class Row>
+bool outer(const Blocks& matrix, const Row* g, const Row* x, Index batch, Row* found);
 
 }  // namespace prune_adapters

@@ -10,9 +10,9 @@ namespace prune_adapters {
 namespace {
 
 // Where sums go: every row_stride-th row from first_row on, and columns likewise.
-template <class T>
+template <class Row>
 struct Target {
-    T* images;
+    Row* images;
     Index channels, height, width;
     Index first_row, row_stride, first_column, column_stride;
 
@@ -20,11 +20,13 @@ struct Target {
 };
 
 // Items of work are (tile, strip, share of the outputs), the last first: a thread packs each strip that it sees once.
-template <class T>
+template <class Row>
 class Sums {
 public:
-    Sums(const Terms<T>& terms, const Window& window, Index batch, Index channels, const T* x, const T* bias,
-         const Target<T>& target)
+    using T = SumOf<Row>;
+
+    Sums(const Terms<T>& terms, const Window& window, Index batch, Index channels, const Row* x, const T* bias,
+         const Target<Row>& target)
         : kernels(conv_kernels().of<T>()),
           terms(terms),
           window(window),
@@ -98,9 +100,9 @@ private:
             }
         }
         const Index start = now.strip * layout.out_rows;
-        const Images<T> images{x + tile.first * channels * window.rows.in * window.columns.in, tile.n_images, channels};
+        const Images<Row> images{x + tile.first * channels * window.rows.in * window.columns.in, tile.n_images, channels};
         const Index needed = window.rows.reach(std::min(layout.out_rows, window.rows.out - start));
-        if (needed > known) load_rows(kernels, window, layout, images, start, known, needed, 0, channels, strip);
+        if (needed > known) load_rows(window, layout, images, start, known, needed, 0, channels, strip);
     }
 
     bool is_three(const Layout& layout) const {
@@ -129,23 +131,24 @@ private:
 
     void store(const Tile& tile, const Layout& layout, Index channel, Index start, Index rows, const T* sums) const {
         const Index plane = target.height * target.width, image = target.channels * plane;
-        T* to = target.images + tile.first * image + channel * plane +
+        Row* to = target.images + tile.first * image + channel * plane +
                 (target.first_row + start * target.row_stride) * target.width + target.first_column;
         if (layout.by_images && target.is_whole())
-            return kernels.unpack(sums, rows * window.columns.out, to, image, tile.n_images);
+            return conv_kernels().rows<Row>().unpack(sums, rows * window.columns.out, to, image, tile.n_images);
         const Index next_row = target.row_stride * target.width, next = target.column_stride;
         for (Index row = 0; row < rows; ++row, to += next_row, sums += layout.vectors * layout.lanes)
             for (Index b = 0; b < tile.n_images; ++b)
                 for (Index c = 0; c < window.columns.out; ++c)
-                    to[b * image + c * next] = sums[layout.by_images ? c * layout.lanes + b : c];
+                    set(to + b * image + c * next, sums[layout.by_images ? c * layout.lanes + b : c]);
     }
 
     const ConvKernels<T>& kernels;
     const Terms<T>& terms;
     const Window window;
     const Index channels;
-    const T *x, *bias;
-    const Target<T> target;
+    const Row* x;
+    const T* bias;
+    const Target<Row> target;
     const std::vector<Index> parts;
     const std::vector<Tile> tiles;
     Layout layouts[2]{};  // by columns, by images
@@ -166,36 +169,42 @@ Index largest_grouping() {
 
 }  // namespace
 
-template <class T>
-void conv_forward(const ConvTables& tables, const Window& window, Index batch, const T* x, const T* values,
-                  const T* bias, T* y) {
-    const Terms<T> terms = terms_of(tables, values, largest_grouping<T>());
-    const Target<T> target{y, tables.outputs * tables.out_block, window.rows.out, window.columns.out, 0, 1, 0, 1};
-    Sums<T>(terms, window, batch, tables.inputs * tables.in_block, x, bias, target).run();
+template <class Row>
+void conv_forward(const ConvTables& tables, const Window& window, Index batch, const Row* x, const Row* values,
+                  const Row* bias, Row* y) {
+    const Index outputs = tables.outputs * tables.out_block;
+    const Wide<Row> own_values(values, tables.n_values()), own_bias(bias, outputs);
+    const Terms<SumOf<Row>> terms = terms_of(tables, own_values.data(), largest_grouping<SumOf<Row>>());
+    const Target<Row> target{y, outputs, window.rows.out, window.columns.out, 0, 1, 0, 1};
+    Sums<Row>(terms, window, batch, tables.inputs * tables.in_block, x, own_bias.data(), target).run();
 }
 
-template <class T>
-void conv_input_gradient(const ConvTables& tables, const Window& window, Index batch, const T* grad, const T* values,
-                         T* grad_x) {
+template <class Row>
+void conv_input_gradient(const ConvTables& tables, const Window& window, Index batch, const Row* grad,
+                         const Row* values, Row* grad_x) {
+    using T = SumOf<Row>;
+    const Wide<Row> own_values(values, tables.n_values());
     const Index channels = tables.inputs * tables.in_block, height = window.rows.in, width = window.columns.in;
     const Index row_stride = window.rows.stride, column_stride = window.columns.stride;
     for (const Residue& rows : residues(window.rows))
         for (const Residue& columns : residues(window.columns)) {
-            const Target<T> target{grad_x, channels, height, width, rows.first, row_stride, columns.first,
+            const Target<Row> target{grad_x, channels, height, width, rows.first, row_stride, columns.first,
                                    column_stride};
             Window seen{rows.axis, columns.axis};
             const bool none = seen.taps() == 0;  // positions that no output reads
             if (none) seen.rows.taps = seen.columns.taps = 1;
             const Terms<T> terms = none ? no_terms<T>(tables.inputs, tables.in_block)
-                                        : transposed_terms(tables, values, largest_grouping<T>(), rows, columns);
-            Sums<T>(terms, seen, batch, tables.outputs * tables.out_block, grad, nullptr, target).run();
+                                        : transposed_terms(tables, own_values.data(), largest_grouping<T>(), rows, columns);
+            Sums<Row>(terms, seen, batch, tables.outputs * tables.out_block, grad, nullptr, target).run();
         }
 }
 
-#define PRUNE_ADAPTERS_INSTANCES(T)                                                                                \
-    template void conv_forward<T>(const ConvTables&, const Window&, Index, const T*, const T*, const T*, T*);      \
-    template void conv_input_gradient<T>(const ConvTables&, const Window&, Index, const T*, const T*, T*);
+#define PRUNE_ADAPTERS_INSTANCES(Row)                                                                               \
+    template void conv_forward<Row>(const ConvTables&, const Window&, Index, const Row*, const Row*, const Row*,    \
+                                    Row*);                                                                          \
+    template void conv_input_gradient<Row>(const ConvTables&, const Window&, Index, const Row*, const Row*, Row*);
 PRUNE_ADAPTERS_INSTANCES(float)
 PRUNE_ADAPTERS_INSTANCES(double)
+PRUNE_ADAPTERS_INSTANCES(Bfloat16)
 
 }  // namespace prune_adapters

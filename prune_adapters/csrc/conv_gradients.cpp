@@ -11,10 +11,12 @@ namespace {
 
 constexpr Index chunk_bytes = Index{4} << 20;
 
-template <class T>
+template <class Row>
 class ValueGradient {
 public:
-    ValueGradient(const ConvTables& tables, const Window& window, const T* grad, const T* x, T* out)
+    using T = SumOf<Row>;
+
+    ValueGradient(const ConvTables& tables, const Window& window, const Row* grad, const Row* x, T* out)
         : kernels(conv_kernels().of<T>()),
           tables(tables),
           window(window),
@@ -79,19 +81,19 @@ private:
     static Index grain(Index count) { return (count + 63) / 64; }
 
     void pack_input(const Tile& tile, Index channel, Index start, Index rows, T* strip) const {
-        const Images<T> images{x + tile.first * inputs * window.rows.in * window.columns.in, tile.n_images, inputs};
-        load_rows(kernels, window, layout, images, start, 0, window.rows.reach(rows), channel, channel + 1, strip);
+        const Images<Row> images{x + tile.first * inputs * window.rows.in * window.columns.in, tile.n_images, inputs};
+        load_rows(window, layout, images, start, 0, window.rows.reach(rows), channel, channel + 1, strip);
     }
 
     void pack_grad(const Tile& tile, Index channel, Index start, Index rows, T* strip) const {
         const Index width = window.columns.out, plane = window.rows.out * width, row = layout.vectors * layout.lanes;
-        const T* from = grad + (tile.first * outputs + channel) * plane + start * width;
+        const Row* from = grad + (tile.first * outputs + channel) * plane + start * width;
         T* to = strip + channel * grad_plane;
         if (tile.by_images) {
-            kernels.pack({from, outputs * plane, tile.n_images, rows, width, width, to, row});
+            row_kernels.pack({from, outputs * plane, tile.n_images, rows, width, width, to, row});
             return;
         }
-        for (Index r = 0; r < rows; ++r) std::copy(from + r * width, from + (r + 1) * width, to + r * row);
+        for (Index r = 0; r < rows; ++r) row_kernels.widen(from + r * width, width, to + r * row);
     }
 
     bool is_three() const {
@@ -117,10 +119,11 @@ private:
     }
 
     const ConvKernels<T>& kernels;
+    const ConvRowKernels<Row>& row_kernels = conv_kernels().rows<Row>();
     const ConvTables& tables;
     const Window window;
     const Index inputs, outputs;
-    const T *grad, *x;
+    const Row *grad, *x;
     T* out;
     const Terms<T> terms;
     const std::vector<Index> parts;
@@ -131,27 +134,32 @@ private:
 
 }  // namespace
 
-template <class T>
-void conv_value_gradient(const ConvTables& tables, const Window& window, Index batch, const T* grad, const T* x,
-                         T* grad_values) {
-    std::fill(grad_values, grad_values + tables.count * tables.out_block * tables.in_block *
-                                             (tables.by_taps ? 1 : tables.kh * tables.kw), T{0});
-    ValueGradient<T> gradient(tables, window, grad, x, grad_values);
+template <class Row>
+void conv_value_gradient(const ConvTables& tables, const Window& window, Index batch, const Row* grad, const Row* x,
+                         Row* grad_values) {
+    using T = SumOf<Row>;
+    const Index count = tables.n_values();
+    const Scratch<T> room(std::is_same_v<T, Row> ? 0 : count);
+    T* sums = room.data();
+    if constexpr (std::is_same_v<T, Row>) sums = grad_values;
+    std::fill(sums, sums + count, T{0});
+    ValueGradient<Row> gradient(tables, window, grad, x, sums);
     std::vector<Tile> sorted[2];
     for (const Tile& tile : tiles_of(batch, conv_kernels().of<T>().lanes, window.columns))
         sorted[tile.by_images].push_back(tile);
     gradient.add(sorted[true]);
     gradient.add(sorted[false]);
+    if constexpr (!std::is_same_v<T, Row>) conv_kernels().rows<Row>().narrow(sums, count, grad_values);
 }
 
-template <class T>
-void conv_bias_gradient(Index batch, Index channels, Index positions, const T* grad, T* grad_bias) {
-    const auto total = conv_kernels().of<T>().total;
+template <class Row>
+void conv_bias_gradient(Index batch, Index channels, Index positions, const Row* grad, Row* grad_bias) {
+    const auto total = conv_kernels().rows<Row>().total;
     in_parallel(channels, 1, [&](Index begin, Index end) {
         for (Index channel = begin; channel < end; ++channel) {
-            T all = 0;
+            SumOf<Row> all = 0;
             for (Index b = 0; b < batch; ++b) all += total(grad + (b * channels + channel) * positions, positions);
-            grad_bias[channel] = all;
+            set(grad_bias + channel, all);
         }
     });
 }
@@ -161,5 +169,6 @@ void conv_bias_gradient(Index batch, Index channels, Index positions, const T* g
     template void conv_bias_gradient<T>(Index, Index, Index, const T*, T*);
 PRUNE_ADAPTERS_INSTANCES(float)
 PRUNE_ADAPTERS_INSTANCES(double)
+PRUNE_ADAPTERS_INSTANCES(Bfloat16)
 
 }  // namespace prune_adapters

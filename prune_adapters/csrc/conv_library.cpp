@@ -40,6 +40,10 @@ PRUNE_ADAPTERS_EXPORT void prune_adapters_conv_float(const Call* call, int what,
                                                      const float* c, float* out) {
     run(*call, what, a, b, c, out);
 }
+PRUNE_ADAPTERS_EXPORT void prune_adapters_conv_bfloat16(const Call* call, int what, const Bfloat16* a,
+                                                        const Bfloat16* b, const Bfloat16* c, Bfloat16* out) {
+    run(*call, what, a, b, c, out);
+}
 PRUNE_ADAPTERS_EXPORT void prune_adapters_conv_double(const Call* call, int what, const double* a, const double* b,
                                                       const double* c, double* out) {
     run(*call, what, a, b, c, out);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -34,15 +33,12 @@ Seen seen(const Axis& axis) {
 }
 
 // One row of one image, its columns sorted by phase.
-template <class T>
-void load_phases(const T* row, const Seen& columns, Index stride, Index phase, T* strip) {
-    if (stride == 1) {
-        std::memcpy(strip + columns.begin, row, static_cast<std::size_t>(columns.count) * sizeof(T));
-        return;
-    }
+template <class Row>
+void load_phases(const Row* row, const Seen& columns, Index stride, Index phase, SumOf<Row>* strip) {
+    if (stride == 1) return conv_kernels().rows<Row>().widen(row, columns.count, strip + columns.begin);
     for (Index c = 0; c < columns.count; ++c) {
         const Index padded = columns.begin + c;
-        strip[padded % stride * phase + padded / stride] = row[c];
+        strip[padded % stride * phase + padded / stride] = widened(row[c]);
     }
 }
 
@@ -83,9 +79,11 @@ void clear_margins(const Window& window, const Layout& layout, Index channels, T
         }
 }
 
-template <class T>
-void load_rows(const ConvKernels<T>& kernels, const Window& window, const Layout& layout, const Images<T>& images,
-               Index start, Index from, Index to, Index first, Index last, T* strip) {
+template <class Row>
+void load_rows(const Window& window, const Layout& layout, const Images<Row>& images, Index start, Index from,
+               Index to, Index first, Index last, SumOf<Row>* strip) {
+    using T = SumOf<Row>;
+    const ConvRowKernels<Row>& kernels = conv_kernels().rows<Row>();
     const Axis& rows = window.rows;
     const Index top = start * rows.stride + rows.begin;  // the image's row that is row 0 of the strip
     const Index begin = std::clamp(-top, from, to), end = std::clamp(rows.in - top, begin, to);
@@ -96,7 +94,7 @@ void load_rows(const ConvKernels<T>& kernels, const Window& window, const Layout
         std::fill(plane + from * layout.strip_row, plane + begin * layout.strip_row, T{0});
         std::fill(plane + end * layout.strip_row, plane + to * layout.strip_row, T{0});
         if (columns.count == 0) continue;
-        const T* source = images.first + channel * image_plane + (top + begin) * image_rows + columns.first;
+        const Row* source = images.first + channel * image_plane + (top + begin) * image_rows + columns.first;
         T* target = plane + begin * layout.strip_row;
         if (layout.by_images) {
             kernels.pack({source, images.channels * image_plane, images.n_images, end - begin, columns.count,
@@ -148,12 +146,17 @@ Scratch<T>::~Scratch() {
     smallest->bytes = bytes;
 }
 
-#define PRUNE_ADAPTERS_INSTANCES(T)                                                                             \
-    template void clear_margins<T>(const Window&, const Layout&, Index, T*);                                    \
-    template void load_rows<T>(const ConvKernels<T>&, const Window&, const Layout&, const Images<T>&, Index, Index, \
-                               Index, Index, Index, T*);                                                        \
+#define PRUNE_ADAPTERS_INSTANCES(T)                                          \
+    template void clear_margins<T>(const Window&, const Layout&, Index, T*); \
     template class Scratch<T>;
 PRUNE_ADAPTERS_INSTANCES(float)
 PRUNE_ADAPTERS_INSTANCES(double)
+
+#define PRUNE_ADAPTERS_ROWS(Row)                                                                                    \
+    template void load_rows<Row>(const Window&, const Layout&, const Images<Row>&, Index, Index, Index, Index, Index, \
+                                 SumOf<Row>*);
+PRUNE_ADAPTERS_ROWS(float)
+PRUNE_ADAPTERS_ROWS(double)
+PRUNE_ADAPTERS_ROWS(Bfloat16)
 
 }  // namespace prune_adapters

@@ -31,9 +31,9 @@ struct Layout {
 Layout layout_of(const Window& window, Index channels, Index lanes, bool by_images, Index element_size);
 
 // A few images, channels first, of which a strip shows some rows.
-template <class T>
+template <class Row>
 struct Images {
-    const T* first;
+    const Row* first;
     Index n_images, channels;
 };
 
@@ -42,9 +42,9 @@ template <class T>
 void clear_margins(const Window& window, const Layout& layout, Index channels, T* strip);
 
 // Fill rows [from, to) of the strip whose first output row is `start`, for channels [first, last), but for its margins.
-template <class T>
-void load_rows(const ConvKernels<T>& kernels, const Window& window, const Layout& layout, const Images<T>& images,
-               Index start, Index from, Index to, Index first, Index last, T* strip);
+template <class Row>
+void load_rows(const Window& window, const Layout& layout, const Images<Row>& images, Index start, Index from,
+               Index to, Index first, Index last, SumOf<Row>* strip);
 
 // Memory of this thread, aligned for vectors, not cleared. A few MiB are kept for the next call.
 template <class T>
@@ -59,6 +59,28 @@ public:
 private:
     T* memory;
     Index bytes;
+};
+
+// Numbers as they are computed with: a copy where they are of 16 bits. None of null.
+template <class Row>
+class Wide {
+public:
+    using T = SumOf<Row>;
+
+    Wide(const Row* from, Index count) : room(is_same || !from ? 0 : count) {
+        if constexpr (is_same) {
+            numbers = from;
+        } else if (from) {
+            conv_kernels().rows<Row>().widen(from, count, room.data());
+            numbers = room.data();
+        }
+    }
+    const T* data() const { return numbers; }
+
+private:
+    static constexpr bool is_same = std::is_same_v<Row, T>;
+    const Scratch<T> room;
+    const T* numbers = nullptr;
 };
 
 }  // namespace prune_adapters

@@ -16,6 +16,8 @@ struct ConvTables {
     Index kh, kw;
     Index out_block = 1, in_block = 1;
     bool by_taps = false;  // idx counts taps: (channel * kh + ky) * kw + kx
+
+    Index n_values() const { return count * out_block * in_block * (by_taps ? 1 : kh * kw); }
 };
 
 // One dimension of a correlation: output o reads input o * stride + begin + k * step for each tap k; outside is 0.

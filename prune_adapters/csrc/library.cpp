@@ -37,6 +37,8 @@ PRUNE_ADAPTERS_EXPORT const char* const* prune_adapters_torch_functions() { retu
 
 PRUNE_ADAPTERS_EXPORT const char* prune_adapters_isa() { return kernels().name; }
 PRUNE_ADAPTERS_EXPORT bool prune_adapters_use_isa(const char* name) { return use_kernels(name); }
+PRUNE_ADAPTERS_EXPORT bool prune_adapters_uses_pairs() { return uses_pairs(); }
+PRUNE_ADAPTERS_EXPORT bool prune_adapters_use_pairs(int wanted) { return use_pairs(static_cast<Pairs>(wanted)); }
 
 PRUNE_ADAPTERS_EXPORT void prune_adapters_clear(void* values, int log_size, const std::uint8_t* bits, Index count) {
     kernels().clear[log_size](values, bits, count);
@@ -77,6 +79,8 @@ PRUNE_ADAPTERS_EXPORT bool prune_adapters_permute(const float* values, const std
                                                                    const T* x, Index batch, T* found) {     \
         return dots(*matrix, g, x, batch, found);                                                           \
     }                                                                                                       \
+    PRUNE_ADAPTERS_EXPORT_BLOCKS(T, suffix)
+#define PRUNE_ADAPTERS_EXPORT_BLOCKS(T, suffix)                                                             \
     PRUNE_ADAPTERS_EXPORT bool prune_adapters_blocks_multiply_##suffix(                                     \
         const Blocks* matrix, const std::int32_t* places, const T* values, const T* bias, const T* x,       \
         Index batch, T* y) {                                                                                \
@@ -88,6 +92,7 @@ PRUNE_ADAPTERS_EXPORT bool prune_adapters_permute(const float* values, const std
     }
 PRUNE_ADAPTERS_EXPORT_LINEAR(float, f32)
 PRUNE_ADAPTERS_EXPORT_LINEAR(double, f64)
+PRUNE_ADAPTERS_EXPORT_BLOCKS(Bfloat16, bf16)
 // The tensors are rows of three: where the elements lie, where their bits do or null, how many there are. Returns
 // Bound::Kind.
 static Selection selection_of(const void* const* tensors, Index count, int element, bool magnitude) {

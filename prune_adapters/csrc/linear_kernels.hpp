@@ -1,6 +1,9 @@
-// The kernels of the linear operators, one table of them for each instruction set, for floats and doubles.
+// The kernels of the linear operators, one table of them for each instruction set.
 #pragma once
 
+#include <type_traits>
+
+#include "bfloat16.hpp"
 #include "netgraph/native/bits.hpp"
 
 namespace prune_adapters {
@@ -67,21 +70,25 @@ constexpr int n_block_widths = 3;
 // Block rows whose results are unpacked together: unpacking is fast for many rows of a matrix.
 inline Index block_rows_together(Index height) { return height >= 64 ? 1 : (63 + height) / height; }
 
-template <class T>
+// For matrices of Row; what lies in tiles and groups is for these kernels only.
+template <class Row>
 struct BlockKernels {
+    using T = SumOf<Row>;
+
     // For tiles of 64, 128 and 192 bytes.
-    void (*pack[n_block_widths])(const T* rows, Index stride, Index n_rows, Index features, T* tile);
+    void (*pack[n_block_widths])(const Row* rows, Index stride, Index n_rows, Index features, T* tile);
 
     // y[b][r] = bias[r] + sum of block[r][c] * x[c][b] over the blocks of each block row from begin to end. The values
     // of block k are at places[k], or at k if places is null; `transposed` blocks lie there column by column. y_tile
-    // has room for the rows of block_rows_together(matrix.height) block rows.
-    void (*multiply[n_block_widths])(const Blocks& matrix, const std::int32_t* places, bool transposed, const T* values,
-                                     const T* bias, const T* x_tile, Index begin, Index end, T* y_tile, T* y,
-                                     Index stride, Index n_rows);
+    // has room for the rows of block_rows_together(matrix.height) block rows, `room` for the values of any block row;
+    // null where T is Row.
+    void (*multiply[n_block_widths])(const Blocks& matrix, const std::int32_t* places, bool transposed,
+                                     const Row* values, const Row* bias, const T* x_tile, Index begin, Index end,
+                                     T* room, T* y_tile, Row* y, Index stride, Index n_rows);
 
     // A group of `features` features, row by row, each as wide as `padded` says.
     Index (*padded)(Index features);
-    void (*pack_group)(const T* rows, Index stride, Index n_rows, Index features, T* group);
+    void (*pack_group)(const Row* rows, Index stride, Index n_rows, Index features, T* group);
 
     // found[k][r][c] = sum of g[b][r] * x[b][c] for each block k, with g and x in groups; added if `add`.
     void (*outer)(const Blocks& matrix, const T* g_groups, const T* x_groups, Index n_rows, Index begin, Index end,
@@ -103,6 +110,9 @@ struct LinearKernels {
 
     LinearKernelsOf<float> f32;
     LinearKernelsOf<double> f64;
+    BlockKernels<Bfloat16> bf16_blocks;  // see bfloat16_blocks
+    void (*widen)(const Bfloat16* from, Index count, float* to);
+    void (*narrow)(const float* from, Index count, Bfloat16* to);
 
     template <class T>
     const LinearKernelsOf<T>& of() const {
@@ -111,16 +121,35 @@ struct LinearKernels {
         else
             return f64;
     }
+
 };
 
 extern const LinearKernels linear_generic;
 #ifdef NETGRAPH_X86
 extern const LinearKernels linear_avx2;
 extern const LinearKernels linear_avx512;
+extern const BlockKernels<Bfloat16> blocks_in_pairs;  // where the compiler knows -mavx512bf16
 #endif
 
 // The fastest table that this processor runs, or the one that `use_linear_kernels` has chosen.
 const LinearKernels& linear_kernels();
 bool use_linear_kernels(const char* name);
+
+// The kernels for sums of so many terms of each block: those in use, or for an even number those that multiply pairs of
+// numbers, if `uses_pairs` says so. Where nothing was chosen it does on AMD's processors, whose instruction for pairs
+// does twice as much as that for floats in the same time (oneDNN on Zen 5); on Intel's it does half as much (Sapphire
+// Rapids: four times as long for two products).
+const BlockKernels<Bfloat16>& bfloat16_blocks(Index terms);
+bool uses_pairs();
+enum class Pairs { by_processor, no, yes };
+bool use_pairs(Pairs wanted);  // false if this build or this processor has none, or has other kernels in use
+
+template <class Row>
+const BlockKernels<Row>& block_kernels(Index terms) {
+    if constexpr (std::is_same_v<Row, Bfloat16>)
+        return bfloat16_blocks(terms);
+    else
+        return linear_kernels().of<Row>().blocks;
+}
 
 }  // namespace prune_adapters

@@ -1,6 +1,7 @@
 // Cuts the work of panels.hpp into tiles of the batch and ranges of rows for the threads of torch.
 #include "panels.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <vector>
 
@@ -11,6 +12,7 @@ namespace prune_adapters {
 namespace {
 
 constexpr Index rows_apart = 16;  // threads write different lines of the cache
+constexpr Index packed_bytes = Index{2} << 20;  // of tiles that threads share
 
 template <class T>
 Index elements_of(int width) {
@@ -97,14 +99,34 @@ void multiply_tiles(const Panels& matrix, const T* values, const T* bias, const 
     });
 }
 
-// Up to a tile of rows, feature by feature.
+// Tiles of a batch, feature by feature, each as large as the first; in parts of some features.
 template <class T>
-void pack_tile(const T* rows, Index columns, const BatchTile& tile, T* packed) {
-    const Index features = 64, apart = elements_of<T>(tile.width);
-    in_parallel(ceil_div(columns, features), grain_of(features * apart), [&](Index first, Index last) {
-        const Index begin = first * features, end = std::min(columns, last * features);
+struct PackedTiles {
+    static constexpr Index part = 64;
+    const T* rows;
+    Index columns;
+    T* packed;
+
+    Index parts() const { return ceil_div(columns, part); }
+    T* of(Index tile, Index widest) const { return packed + tile * columns * widest; }
+    void pack(const BatchTile& tile, T* to, Index k) const {
+        const Index begin = k * part, end = std::min(columns, begin + part);
         linear_kernels().of<T>().tiles.pack[tile.width](rows + tile.first * columns + begin, columns, tile.n_rows,
-                                                        end - begin, packed + begin * apart);
+                                                        end - begin, to + begin * elements_of<T>(tile.width));
+    }
+};
+
+// Some tiles of both at once: every call of in_parallel waits for the last thread.
+template <class T>
+void pack_tiles(const BatchTile* tiles, Index n_tiles, const PackedTiles<T>& a, const PackedTiles<T>& b,
+                Index widest) {
+    const Index parts = a.parts() + b.parts();
+    in_parallel(n_tiles * parts, grain_of(a.part * widest), [&](Index begin, Index end) {
+        for (Index k = begin; k < end; ++k) {
+            const Index tile = k / parts, own = k % parts;
+            if (own < a.parts()) a.pack(tiles[tile], a.of(tile, widest), own);
+            else b.pack(tiles[tile], b.of(tile, widest), own - a.parts());
+        }
     });
 }
 
@@ -126,14 +148,20 @@ bool dots(const Panels& matrix, const T* g, const T* x, Index batch, T* found) {
     if (batch == 0) std::fill(found, found + matrix.count, T{0});
     if (batch == 0) return true;
     const std::vector<BatchTile> tiles = tiles_of(batch, linear_kernels().of<T>().tiles.widest, elements_of<T>);
-    T* g_tile = scratch<T, 2>(matrix.rows * elements_of<T>(tiles[0].width));
-    T* x_tile = scratch<T, 3>(matrix.columns * elements_of<T>(tiles[0].width));
-    for (const BatchTile& tile : tiles) {
-        pack_tile(g, matrix.rows, tile, g_tile);
-        pack_tile(x, matrix.columns, tile, x_tile);
-        const Index work = matrix.count / std::max<Index>(1, matrix.rows) * elements_of<T>(tile.width);
+    const Index widest = elements_of<T>(tiles[0].width), a_tile = (matrix.rows + matrix.columns) * widest;
+    const auto all = static_cast<Index>(tiles.size());
+    const Index fitting = packed_bytes / std::max<Index>(1, a_tile * static_cast<Index>(sizeof(T)));
+    const Index together = n_threads() > 1 ? std::clamp<Index>(fitting, 1, all) : 1;
+    const PackedTiles<T> own_g{g, matrix.rows, scratch<T, 2>(together * matrix.rows * widest)};
+    const PackedTiles<T> own_x{x, matrix.columns, scratch<T, 3>(together * matrix.columns * widest)};
+    for (Index first = 0; first < all; first += together) {
+        const Index now = std::min(together, all - first);
+        pack_tiles(tiles.data() + first, now, own_g, own_x, widest);
+        const Index work = matrix.count / std::max<Index>(1, matrix.rows) * widest * now;
         in_parallel(matrix.rows, grain_of(work), [&](Index begin, Index end) {
-            linear_kernels().of<T>().panels.dots[tile.width](matrix, g_tile, x_tile, begin, end, tile.first > 0, found);
+            for (Index k = 0; k < now; ++k)
+                linear_kernels().of<T>().panels.dots[tiles[first + k].width](
+                    matrix, own_g.of(k, widest), own_x.of(k, widest), begin, end, first + k > 0, found);
         });
     }
     return true;
@@ -160,6 +188,18 @@ void sum_rows(const T* rows, Index batch, Index columns, T* sums) {
         std::fill(sums + begin, sums + end, T{0});
         for (Index b = 0; b < batch; ++b)
             for (Index c = begin; c < end; ++c) sums[c] += rows[b * columns + c];
+    });
+}
+
+void sum_rows(const Bfloat16* rows, Index batch, Index columns, Bfloat16* sums) {
+    in_parallel(columns, grain_of(batch), [&](Index begin, Index end) {
+        float *wide = scratch<float, 7>(2 * (end - begin)), *row = wide + (end - begin);
+        std::fill(wide, row, 0.0f);
+        for (Index b = 0; b < batch; ++b) {
+            linear_kernels().widen(rows + b * columns + begin, end - begin, row);
+            for (Index c = 0; c < end - begin; ++c) wide[c] += row[c];
+        }
+        linear_kernels().narrow(wide, end - begin, sums + begin);
     });
 }
 

@@ -23,5 +23,6 @@ bool permute(const T* values, const std::int32_t* places, Index count, T* permut
 // sums (columns) of a batch of rows.
 template <class T>
 void sum_rows(const T* rows, Index batch, Index columns, T* sums);
+void sum_rows(const Bfloat16* rows, Index batch, Index columns, Bfloat16* sums);
 
 }  // namespace prune_adapters

@@ -41,6 +41,14 @@ std::vector<BatchTile> tiles_of(Index batch, int widest, const Size& size_of) {
     return tiles;
 }
 
+// How wide tiles of up to unit, 2 * unit, ... rows of a batch are at most, so that threads have as many rows as each
+// other. Where it would be one unit for each they are wide, since narrow ones are slow, and are cut by rows of the matrix.
+inline int fair_width(Index batch, Index unit, int widest) {
+    const Index units = ceil_div(batch, unit), own = ceil_div(units, n_threads());
+    if (units < 2 * n_threads()) return widest;
+    return static_cast<int>(ceil_div(own, ceil_div(own, widest + 1))) - 1;
+}
+
 // Ranges of `count` rows for each of n_tiles tiles, more than one where there are fewer tiles than threads. They begin
 // at multiples of `apart`.
 struct Ranges {

@@ -10,7 +10,7 @@ operator                what is kept or removed as one          values
 
 Tables say where the values lie; `prune_adapters.plans` makes them, in the order that the operators take them. The
 compiled kernels sum the terms of an output in the order of the tables, so results have the same bits whatever the
-number of threads; they work in float32 and float64.
+number of threads; they work in float32 and float64, and take bfloat16, which is summed in float32 and rounded once.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ import torch
 
 from prune_adapters.ops import reference
 from prune_adapters.ops.autograd import TABLES, Call, fake_gradients, register_layer
-from prune_adapters.ops.define import define, narrow_on_cpu
+from prune_adapters.ops.define import define, narrow_on_cpu, wide_on_cpu
 from prune_adapters.ops.reference.blocks_gather import output_size
 
 __all__ = ["block_conv2d", "pair_conv2d", "sparse_conv2d"]
@@ -261,7 +261,7 @@ class _Arguments:
             for what, number in zip(named, numbers, strict=True)
         ]
         _check_reach(self.name, self.x, kernel, *pairs[-2:])
-        narrow = narrow_on_cpu(self.x)
+        narrow = narrow_on_cpu(self.x, bfloat16=False)
         floats = [self.x, self.values, self.bias]
         if narrow:
             floats = [None if tensor is None else tensor.float() for tensor in floats]
@@ -302,13 +302,13 @@ WINDOW = "int[2] stride, int[2] padding, int[2] dilation"
 def _define(name: str, numbers: str) -> Call:
     define(
         f"{name}(Tensor x, Tensor values, Tensor? bias, {TABLES}, {numbers}) -> Tensor",
-        getattr(reference, name),
+        wide_on_cpu(getattr(reference, name)),
         fake=_fake,
     )
     define(
         f"{name}_backward(Tensor grad, Tensor x, Tensor values, {TABLES}, {numbers}, bool[3] needs)"
         " -> (Tensor, Tensor, Tensor)",
-        getattr(reference, f"{name}_backward"),
+        wide_on_cpu(getattr(reference, f"{name}_backward")),
         fake=fake_gradients,
     )
     return register_layer(name)

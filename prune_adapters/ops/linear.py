@@ -2,7 +2,7 @@
 
 The tables that say where the elements are come from a plan (`prune_adapters.SparsePlan`, `prune_adapters.BlockPlan`),
 which also calls these functions. The operators are ``torch.ops.prune_adapters.*``; on a CPU they have kernels for
-float32 and float64.
+float32 and float64, that of blocks for bfloat16, too: it is summed in float32 and rounded once.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch
 
 from prune_adapters.ops import reference
 from prune_adapters.ops.autograd import TABLES, Call, autocasts, fake_gradients, refuse_gradients, register_layer
-from prune_adapters.ops.define import define, narrow_on_cpu
+from prune_adapters.ops.define import define, narrow_on_cpu, wide_on_cpu
 
 __all__ = ["block_linear", "csr_linear", "sddmm"]
 
@@ -157,7 +157,7 @@ def block_linear(
     in_features, out_features = (t_ptr.shape[0] - 1) * in_block, (ptr.shape[0] - 1) * out_block
     _check_floats(where, x, in_features, {"values": (values, values.shape), "bias": (bias, (out_features,))})
     _check_devices(where, x, tables)
-    return _run(_block_linear, (x, values, bias), *[table.contiguous() for table in tables.values()])
+    return _run(_block_linear, (x, values, bias), *[table.contiguous() for table in tables.values()], bfloat16=False)
 
 
 def sddmm(grad: torch.Tensor, x: torch.Tensor, ptr: torch.Tensor, idx: torch.Tensor, panel: int) -> torch.Tensor:
@@ -203,10 +203,18 @@ def sddmm(grad: torch.Tensor, x: torch.Tensor, ptr: torch.Tensor, idx: torch.Ten
     return found
 
 
-def _run(operator: Call, floats: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None], *rest: object) -> torch.Tensor:
-    """Return the result of a layer for rows of any number of dimensions; 16 bits are computed in float32 on a CPU."""
+def _run(
+    operator: Call,
+    floats: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None],
+    *rest: object,
+    bfloat16: bool = True,
+) -> torch.Tensor:
+    """Return the result of a layer for rows of any number of dimensions.
+
+    What is of 16 bits on a CPU goes there and back in float32, but for bfloat16 where the operator takes it.
+    """
     x = floats[0]
-    narrow = narrow_on_cpu(x)
+    narrow = narrow_on_cpu(x, bfloat16=bfloat16)
     rows, values, bias = (None if t is None else t.float() if narrow else t for t in floats)
     assert rows is not None
     assert values is not None
@@ -296,12 +304,12 @@ define(
 )
 define(
     f"block_linear(Tensor x, Tensor values, Tensor? bias, {TABLES}) -> Tensor",
-    reference.block_linear,
+    wide_on_cpu(reference.block_linear),
     fake=_fake_block_linear,
 )
 define(
     f"block_linear_backward(Tensor grad, Tensor x, Tensor values, {TABLES}, bool[3] needs) -> {GRADIENTS}",
-    reference.block_linear_backward,
+    wide_on_cpu(reference.block_linear_backward),
     fake=fake_gradients,
 )
 _block_linear = register_layer("block_linear")

@@ -27,10 +27,12 @@ PRUNE_ADAPTERS_INLINE void in_steps(Index count, const Step& step) {
 }
 
 // Which elements of a block are the rows of a product, as it lies or transposed, and where the blocks of a block row
-// are: at places[k], or at k if places is null.
+// are: at places[k], or at k - first if places is null.
 struct Access {
     const std::int32_t* places;
-    Index row_apart, column_apart;
+    Index row_apart, column_apart, first = 0;
+
+    Index place(Index k) const { return places ? places[k] : k - first; }
 };
 
 // sums[r][v] += values[r][c] * x[c][v] over the columns of a block.
@@ -48,20 +50,20 @@ PRUNE_ADAPTERS_INLINE void add_block(typename L::Vector (&sums)[rows][n], const 
     }
 }
 
-template <class L, int n, int rows>
+template <class L, int n, int rows, class Row>
 PRUNE_ADAPTERS_INLINE void multiply_block_rows(const Blocks& matrix, const Access& access,
-                                               const typename L::Element* values, const typename L::Element* bias,
+                                               const typename L::Element* values, const Row* bias,
                                                const typename L::Element* x_tile, Index block_row, Index row,
                                                typename L::Element* y_tile) {
     typename L::Vector sums[rows][n];
     PRUNE_ADAPTERS_UNROLL
     for (int r = 0; r < rows; ++r) {
         PRUNE_ADAPTERS_UNROLL
-        for (int v = 0; v < n; ++v) sums[r][v] = L::fill(bias ? bias[block_row * matrix.height + row + r] : 0);
+        for (int v = 0; v < n; ++v) sums[r][v] = L::fill(bias ? widened(bias[block_row * matrix.height + row + r]) : 0);
     }
     for (Index k = matrix.ptr[block_row]; k < matrix.ptr[block_row + 1]; ++k) {
-        const Index place = access.places ? access.places[k] : k;
-        const typename L::Element* block = values + place * matrix.height * matrix.width + row * access.row_apart;
+        const typename L::Element* block =
+            values + access.place(k) * matrix.height * matrix.width + row * access.row_apart;
         add_block<L, n, rows>(sums, block, access.row_apart, access.column_apart, matrix.width,
                               x_tile + matrix.idx[k] * matrix.width * n * L::count);
     }
@@ -72,21 +74,38 @@ PRUNE_ADAPTERS_INLINE void multiply_block_rows(const Blocks& matrix, const Acces
     }
 }
 
-template <class L, int n>
-void multiply_blocks(const Blocks& matrix, const std::int32_t* places, bool transposed,
-                     const typename L::Element* values, const typename L::Element* bias,
-                     const typename L::Element* x_tile, Index begin, Index end, typename L::Element* y_tile,
-                     typename L::Element* y, Index stride, Index n_rows) {
+// The values of a block row, in order, as they are computed with.
+template <class L>
+void widen_blocks(const Blocks& matrix, const Access& access, const Bfloat16* values, Index block_row,
+                  typename L::Element* room) {
+    const Index size = matrix.height * matrix.width;
+    for (Index k = matrix.ptr[block_row]; k < matrix.ptr[block_row + 1]; ++k, room += size)
+        widen<L>(values + access.place(k) * size, size, room);
+}
+
+template <class L, int n, class Row>
+void multiply_blocks(const Blocks& matrix, const std::int32_t* places, bool transposed, const Row* values,
+                     const Row* bias, const typename L::Element* x_tile, Index begin, Index end,
+                     typename L::Element* room, typename L::Element* y_tile, Row* y, Index stride, Index n_rows) {
     constexpr Index width = n * L::count;
     const Access access{places, transposed ? 1 : matrix.width, transposed ? matrix.height : 1};
     const Index together = block_rows_together(matrix.height);
+    const auto block_row = [&](Index at, const Access& own, const typename L::Element* wide, typename L::Element* to) {
+        in_steps<rows_at_once<L>(n)>(matrix.height, [&](auto rows, Index row) {
+            multiply_block_rows<L, n, decltype(rows)::value>(matrix, own, wide, bias, x_tile, at, row, to);
+        });
+    };
     for (Index first = begin; first < end; first += together) {
         const Index now = std::min(together, end - first);
-        for (Index b = 0; b < now; ++b)
-            in_steps<rows_at_once<L>(n)>(matrix.height, [&](auto rows, Index row) {
-                multiply_block_rows<L, n, decltype(rows)::value>(matrix, access, values, bias, x_tile, first + b, row,
-                                                                 y_tile + b * matrix.height * width);
-            });
+        for (Index b = 0; b < now; ++b) {
+            typename L::Element* to = y_tile + b * matrix.height * width;
+            if constexpr (std::is_same_v<Row, Bfloat16>) {
+                widen_blocks<L>(matrix, access, values, first + b, room);
+                block_row(first + b, {nullptr, access.row_apart, access.column_apart, matrix.ptr[first + b]}, room, to);
+            } else {
+                block_row(first + b, access, values, to);
+            }
+        }
         unpack<L, n>(y_tile, now * matrix.height, y + first * matrix.height, stride, n_rows);
     }
 }
@@ -99,12 +118,11 @@ Index padded(Index features) {
     return (features + size - 1) / size * size;
 }
 
-template <class L>
-void pack_group(const typename L::Element* rows, Index stride, Index n_rows, Index features,
-                typename L::Element* group) {
+template <class L, class Row>
+void pack_group(const Row* rows, Index stride, Index n_rows, Index features, typename L::Element* group) {
     const Index apart = padded<L>(features);
     for (Index b = 0; b < n_rows; ++b, rows += stride, group += apart) {
-        std::copy(rows, rows + features, group);
+        widen<L>(rows, features, group);
         std::fill(group + features, group + apart, typename L::Element{0});
     }
 }

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
+#include "../bfloat16.hpp"
 #include "netgraph/native/bits.hpp"
 
 namespace prune_adapters {
@@ -43,12 +45,12 @@ struct ConvGradients {
 };
 
 // Rows of one channel of a few images.
-template <class T>
+template <class Row>
 struct ConvRows {
-    const T* images;
+    const Row* images;
     Index image_step, n_images;  // n_images <= lanes
     Index rows, width, row_step;  // width <= row_step
-    T* strip;                     // [row][column][image]
+    SumOf<Row>* strip;            // [row][column][image]
     Index strip_row;
 };
 
@@ -63,27 +65,39 @@ struct ConvKernels {
     int gradient_groupings;
     void (*gradients[n_groupings])(const ConvGradients<T>&);
     void (*gradients3)(const ConvGradients<T>&);  // one output, offsets in nines: 3 x 3 taps side by side
-    void (*pack)(const ConvRows<T>&);
-    void (*unpack)(const T* strip, Index positions, T* images, Index image_step, Index n_images);
-    T (*total)(const T* values, Index count);
+};
+
+// What reads and writes images.
+template <class Row>
+struct ConvRowKernels {
+    using T = SumOf<Row>;
+    void (*pack)(const ConvRows<Row>&);
+    void (*unpack)(const T* strip, Index positions, Row* images, Index image_step, Index n_images);
+    T (*total)(const Row* values, Index count);
+    void (*widen)(const Row* from, Index count, T* to);
+    void (*narrow)(const T* from, Index count, Row* to);
 };
 
 struct ConvTable {
     const char* name;
     ConvKernels<float> floats;
     ConvKernels<double> doubles;
+    ConvRowKernels<float> float_rows;
+    ConvRowKernels<double> double_rows;
+    ConvRowKernels<Bfloat16> bfloat16_rows;
 
     template <class T>
-    const ConvKernels<T>& of() const;
+    const ConvKernels<T>& of() const {
+        if constexpr (std::is_same_v<T, float>) return floats;
+        else return doubles;
+    }
+    template <class Row>
+    const ConvRowKernels<Row>& rows() const {
+        if constexpr (std::is_same_v<Row, float>) return float_rows;
+        else if constexpr (std::is_same_v<Row, double>) return double_rows;
+        else return bfloat16_rows;
+    }
 };
-template <>
-inline const ConvKernels<float>& ConvTable::of<float>() const {
-    return floats;
-}
-template <>
-inline const ConvKernels<double>& ConvTable::of<double>() const {
-    return doubles;
-}
 
 extern const ConvTable conv_generic;
 #ifdef NETGRAPH_X86

@@ -37,19 +37,15 @@ PRUNE_ADAPTERS_INLINE void gradient_block(const ConvGradients<typename L::Elemen
         }
     }
     PRUNE_ADAPTERS_UNROLL
-    for (int r = 0; r < R; ++r) {
-        T* out = job.out + r * job.out_step + first;
-        if constexpr (G >= L::count) {
-            PRUNE_ADAPTERS_UNROLL
-            for (int j = 0; j < G; j += L::count) L::store(out + j, L::load(out + j) + sums<L>(acc + r * G + j));
-        } else {
-            V rows[L::count];
-            PRUNE_ADAPTERS_UNROLL
-            for (int j = 0; j < L::count; ++j) rows[j] = j < G ? acc[r * G + j] : V{};
-            const V total = sums<L>(rows);
-            PRUNE_ADAPTERS_UNROLL
-            for (int j = 0; j < G; ++j) out[j] += total[j];
-        }
+    for (int done = 0; done < R * G; done += L::count) {
+        V rows[L::count];
+        PRUNE_ADAPTERS_UNROLL
+        for (int i = 0; i < L::count; ++i) rows[i] = done + i < R * G ? acc[done + i] : V{};
+        T total[L::count];
+        L::store(total, sums<L>(rows));
+        PRUNE_ADAPTERS_UNROLL
+        for (int i = 0; i < L::count; ++i)
+            if (done + i < R * G) job.out[(done + i) / G * job.out_step + first + (done + i) % G] += total[i];
     }
 }
 
@@ -117,13 +113,17 @@ void gradients3_of(const ConvGradients<typename L::Element>& job) {
     for (Index first = 0; first < job.count; first += 9) gradient3_block<L>(job, first);
 }
 
-template <class L>
-typename L::Element total_of(const typename L::Element* values, Index count) {
+template <class L, class Row>
+typename L::Element total_of(const Row* values, Index count) {
     typename L::Vector acc[4] = {};
     Index done = 0;
     for (; done + 4 * L::count <= count; done += 4 * L::count)
-        for (int k = 0; k < 4; ++k) acc[k] += L::load(values + done + k * L::count);
-    for (int k = 0; done < count; done += L::count, ++k) acc[k] += L::load_first(values + done, count - done);
+        for (int k = 0; k < 4; ++k) acc[k] += load_wide<L>(values + done + k * L::count);
+    for (int k = 0; done < count; done += L::count, ++k) {
+        typename L::Element rest[L::count] = {};
+        widen<L>(values + done, std::min<Index>(L::count, count - done), rest);
+        acc[k] += L::load(rest);
+    }
     return sum<L>((acc[0] + acc[1]) + (acc[2] + acc[3]));
 }
 

@@ -17,15 +17,24 @@ constexpr ConvKernels<typename L::Element> conv_kernels_of() {
             {sums3_of<L, 1>, sums3_of<L, 2>, sums3_of<L, 4>, sums3_of<L, wide ? 8 : 4>},
             3,
             {gradients_of<L, 1>, gradients_of<L, 2>, gradients_of<L, 4>, nullptr},
-            wide ? gradients3_of<L> : gradients_of<L, 1>,
-            pack_rows<L>,
-            unpack<L, 1>,
-            total_of<L>};
+            wide ? gradients3_of<L> : gradients_of<L, 1>};
+}
+
+template <class L, class Row = typename L::Element>
+constexpr ConvRowKernels<Row> conv_row_kernels_of() {
+    return {pack_rows<L, Row>, unpack_positions<L, Row>, total_of<L, Row>, widen<L, Row>, narrow<L, Row>};
 }
 
 template <int bytes>
 constexpr ConvTable conv_table_of(const char* name) {
-    return {name, conv_kernels_of<Lanes<float, bytes>>(), conv_kernels_of<Lanes<double, bytes>>()};
+    using Floats = Lanes<float, bytes>;
+    using Doubles = Lanes<double, bytes>;
+    return {name,
+            conv_kernels_of<Floats>(),
+            conv_kernels_of<Doubles>(),
+            conv_row_kernels_of<Floats>(),
+            conv_row_kernels_of<Doubles>(),
+            conv_row_kernels_of<Floats, Bfloat16>()};
 }
 
 }  // namespace

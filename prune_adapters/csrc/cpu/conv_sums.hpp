@@ -107,7 +107,11 @@ PRUNE_ADAPTERS_INLINE void sum3_row(const ConvSums<typename L::Element>& job, In
     const T* weight = job.weights;
     for (Index e = 0; e < job.entries; ++e) {
         const T* at = x + job.offsets[e];
-        for (int ky = 0; ky < 3; ++ky, at += job.row_step, weight += 3 * R) {
+        const T* next = x + job.offsets[e + 1 < job.entries ? e + 1 : e];
+        for (int ky = 0; ky < 3; ++ky, at += job.row_step, next += job.row_step, weight += 3 * R) {
+            PRUNE_ADAPTERS_UNROLL
+            for (int w = 0; w < W + 2; ++w)
+                if (w * L::size % 64 == 0) __builtin_prefetch(next + w * L::count);
             V in[W + 2];
             PRUNE_ADAPTERS_UNROLL
             for (int w = 0; w < W + 2; ++w) in[w] = L::load(at + w * L::count);

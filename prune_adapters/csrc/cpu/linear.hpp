@@ -17,6 +17,15 @@ void sums_of_runs(const typename L::Element* runs, typename L::Element* found) {
     L::store(found, sums<L>(vectors));
 }
 
+template <class L, class Row, int n>
+constexpr BlockKernels<Row> block_kernels_of() {
+    return {{pack<L, n, Row>, pack<L, 2 * n, Row>, pack<L, 3 * n, Row>},
+            {multiply_blocks<L, n, Row>, multiply_blocks<L, 2 * n, Row>, multiply_blocks<L, 3 * n, Row>},
+            padded<L>,
+            pack_group<L, Row>,
+            outer_blocks<L>};
+}
+
 template <class T, int bytes>
 constexpr LinearKernelsOf<T> linear_kernels_of() {
     using L = Lanes<T, bytes>;
@@ -29,16 +38,19 @@ constexpr LinearKernelsOf<T> linear_kernels_of() {
             {{multiply<L, n>, multiply<L, 2 * n>, multiply<L, 4 * n>},
              multiply_rows<L>,
              {dots<L, n>, dots<L, 2 * n>, dots<L, 4 * n>}},
-            {{pack<L, n>, pack<L, 2 * n>, pack<L, 3 * n>},
-             {multiply_blocks<L, n>, multiply_blocks<L, 2 * n>, multiply_blocks<L, 3 * n>},
-             padded<L>,
-             pack_group<L>,
-             outer_blocks<L>}};
+            block_kernels_of<L, T, n>()};
 }
 
 template <int bytes>
 constexpr LinearKernels linear_table(const char* name) {
-    return {name, check_panels, linear_kernels_of<float, bytes>(), linear_kernels_of<double, bytes>()};
+    using Floats = Lanes<float, bytes>;
+    return {name,
+            check_panels,
+            linear_kernels_of<float, bytes>(),
+            linear_kernels_of<double, bytes>(),
+            block_kernels_of<Floats, Bfloat16, narrowest / bytes>(),
+            widen<Floats, Bfloat16>,
+            narrow<Floats, Bfloat16>};
 }
 
 }  // namespace

@@ -2,7 +2,8 @@
 // has 16 bytes for any processor, 32 for AVX2, 64 for AVX-512.
 //
 // A tile holds a few rows of a matrix feature by feature: tile[feature][row], n vectors of rows a feature, so that
-// kernels work on n * count rows of the batch at once. `pack` and `unpack` transpose between the two in registers.
+// kernels work on n * count rows of the batch at once. `pack` and `unpack` transpose between the two in registers; rows
+// of a matrix may hold numbers of 16 bits, a tile holds floats.
 //
 // Everything has internal linkage: code compiled for one instruction set must never be linked in for another. Compile
 // with -ffp-contract=fast, and -mfma where the processor has it: a * b + c is then one operation.
@@ -12,6 +13,7 @@
 #include <cstring>
 #include <utility>
 
+#include "../bfloat16.hpp"
 #include "netgraph/native/bits.hpp"
 
 // Arrays of vectors stay in registers only where all is inlined and every loop over them is unrolled.
@@ -50,6 +52,50 @@ struct Lanes {
         for (Index k = 0; k < n; ++k) at[k] = value[k];
     }
 };
+
+// Numbers of a matrix as those that are computed with, and back, a vector at a time.
+template <class L>
+typename L::Vector load_wide(const typename L::Element* at) {
+    return L::load(at);
+}
+template <class L>
+void store_narrow(typename L::Element* at, typename L::Vector value) {
+    L::store(at, value);
+}
+
+template <class L>
+struct Halves {
+    typedef std::uint16_t Vector __attribute__((vector_size(L::size / 2)));
+    typedef std::uint32_t Bits __attribute__((vector_size(L::size)));
+};
+
+template <class L>
+typename L::Vector load_wide(const Bfloat16* at) {
+    typename Halves<L>::Vector halves;
+    std::memcpy(&halves, at, sizeof halves);
+    return reinterpret_cast<typename L::Vector>(__builtin_convertvector(halves, typename Halves<L>::Bits) << 16);
+}
+template <class L>
+void store_narrow(Bfloat16* at, typename L::Vector value) {
+    using Bits = typename Halves<L>::Bits;
+    const Bits bits = reinterpret_cast<Bits>(value), rounded = bits + 0x7fff + (bits >> 16 & 1);
+    const Bits result = value == value ? rounded : bits | 0x400000;
+    const auto halves = __builtin_convertvector(result >> 16, typename Halves<L>::Vector);
+    std::memcpy(at, &halves, sizeof halves);
+}
+
+template <class L, class Row>
+void widen(const Row* from, Index count, typename L::Element* to) {
+    Index done = 0;
+    for (; done + L::count <= count; done += L::count) L::store(to + done, load_wide<L>(from + done));
+    for (; done < count; ++done) to[done] = widened(from[done]);
+}
+template <class L, class Row>
+void narrow(const typename L::Element* from, Index count, Row* to) {
+    Index done = 0;
+    for (; done + L::count <= count; done += L::count) store_narrow<L>(to + done, L::load(from + done));
+    for (; done < count; ++done) set(to + done, from[done]);
+}
 
 // Pattern::from(k) is the place in a, or `count` places later in b, that element k comes from.
 template <class Pattern, class Vector, std::size_t... k>
@@ -191,32 +237,32 @@ typename L::Element sum(typename L::Vector value) {
 }
 
 // `count` features of n_rows rows into one vector column of a tile, whose rows are `width` elements long.
-template <class L>
-PRUNE_ADAPTERS_INLINE void pack_block(const typename L::Element* rows, Index stride, Index n_rows,
-                                      typename L::Element* tile, Index width) {
+template <class L, class Row>
+PRUNE_ADAPTERS_INLINE void pack_block(const Row* rows, Index stride, Index n_rows, typename L::Element* tile,
+                                      Index width) {
     typename L::Vector block[L::count];
     PRUNE_ADAPTERS_UNROLL
-    for (int b = 0; b < L::count; ++b) block[b] = b < n_rows ? L::load(rows + b * stride) : typename L::Vector{};
+    for (int b = 0; b < L::count; ++b) block[b] = b < n_rows ? load_wide<L>(rows + b * stride) : typename L::Vector{};
     transpose<L>(block);
     PRUNE_ADAPTERS_UNROLL
     for (int k = 0; k < L::count; ++k) L::store(tile + k * width, block[k]);
 }
 
-template <class L>
-PRUNE_ADAPTERS_INLINE void unpack_block(const typename L::Element* tile, Index width, typename L::Element* rows,
-                                        Index stride, Index n_rows) {
+template <class L, class Row>
+PRUNE_ADAPTERS_INLINE void unpack_block(const typename L::Element* tile, Index width, Row* rows, Index stride,
+                                        Index n_rows) {
     typename L::Vector block[L::count];
     PRUNE_ADAPTERS_UNROLL
     for (int k = 0; k < L::count; ++k) block[k] = L::load(tile + k * width);
     transpose<L>(block);
     PRUNE_ADAPTERS_UNROLL
     for (int b = 0; b < L::count; ++b)
-        if (b < n_rows) L::store(rows + b * stride, block[b]);
+        if (b < n_rows) store_narrow<L>(rows + b * stride, block[b]);
 }
 
 // tile[f][b] = rows[b * stride + f] for b < n_rows <= n * count, and 0 for the other rows of the tile.
-template <class L, int n>
-void pack(const typename L::Element* rows, Index stride, Index n_rows, Index features, typename L::Element* tile) {
+template <class L, int n, class Row = typename L::Element>
+void pack(const Row* rows, Index stride, Index n_rows, Index features, typename L::Element* tile) {
     constexpr int count = L::count, width = n * count;
     const Index whole = features / count * count;
     for (int v = 0; v < n; ++v)  // outside: rows that lie a power of 2 apart push each other out of the cache
@@ -224,12 +270,12 @@ void pack(const typename L::Element* rows, Index stride, Index n_rows, Index fea
             pack_block<L>(rows + v * count * stride + f, stride, n_rows - v * count, tile + f * width + v * count,
                           width);
     for (Index f = whole; f < features; ++f)
-        for (Index b = 0; b < width; ++b) tile[f * width + b] = b < n_rows ? rows[b * stride + f] : 0;
+        for (Index b = 0; b < width; ++b) tile[f * width + b] = b < n_rows ? widened(rows[b * stride + f]) : 0;
 }
 
 // rows[b * stride + f] = tile[f][b] for b < n_rows <= n * count; the other rows of the tile are ignored.
-template <class L, int n>
-void unpack(const typename L::Element* tile, Index features, typename L::Element* rows, Index stride, Index n_rows) {
+template <class L, int n, class Row = typename L::Element>
+void unpack(const typename L::Element* tile, Index features, Row* rows, Index stride, Index n_rows) {
     constexpr int count = L::count, width = n * count;
     Index f = 0;
     for (; f + count <= features; f += count)
@@ -237,7 +283,7 @@ void unpack(const typename L::Element* tile, Index features, typename L::Element
             unpack_block<L>(tile + f * width + v * count, width, rows + v * count * stride + f, stride,
                             n_rows - v * count);
     for (; f < features; ++f)
-        for (Index b = 0; b < n_rows; ++b) rows[b * stride + f] = tile[f * width + b];
+        for (Index b = 0; b < n_rows; ++b) set(rows + b * stride + f, tile[f * width + b]);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <initializer_list>
 
+#include "../bfloat16.hpp"
 #include "../tensors.hpp"
 #include "registry.hpp"
 
@@ -39,6 +40,15 @@ inline bool is_float(std::int32_t dtype) {
 template <class Function>
 auto with_type(std::int32_t dtype, Function function) {
     return dtype == torch::api.dtype_float64() ? function(double{}) : function(float{});
+}
+
+// The same for operators that know numbers of 16 bits, too.
+inline bool is_float_or_bfloat16(std::int32_t dtype) {
+    return is_float(dtype) || dtype == torch::api.dtype_bfloat16();
+}
+template <class Function>
+auto with_any_type(std::int32_t dtype, Function function) {
+    return dtype == torch::api.dtype_bfloat16() ? function(Bfloat16{}) : with_type(dtype, function);
 }
 
 template <class T>

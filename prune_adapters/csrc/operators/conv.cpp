@@ -40,7 +40,7 @@ void check_columns(const ConvCall& call) {
 }
 
 bool fits(ConvCall& call) {
-    return is_float(call.x.dtype()) && call.fits([](const OwnTensor& tensor) { return tensor.on_cpu(); });
+    return is_float_or_bfloat16(call.x.dtype()) && call.fits([](const OwnTensor& tensor) { return tensor.on_cpu(); });
 }
 
 // name(Tensor x, Tensor values, Tensor? bias, <tables>, <window>) -> Tensor
@@ -50,7 +50,7 @@ void forward(Value* stack, std::uint64_t, std::uint64_t) {
     require(fits(call), name_of(family));
     check_rows(call);
     OwnTensor y = torch::empty(call.x.dtype(), call.out_sizes());
-    with_type(call.x.dtype(), [&](auto zero) {
+    with_any_type(call.x.dtype(), [&](auto zero) {
         using T = decltype(zero);
         conv_forward(call.tables, call.window, call.batch, data_of<T>(call.x), data_of<T>(call.values),
                      call.bias ? data_of<T>(call.bias) : nullptr, mutable_data_of<T>(y));
@@ -85,7 +85,7 @@ void backward(Value* stack, std::uint64_t n_arguments, std::uint64_t) {
     OwnTensor found[] = {torch::empty(dtype, needs[0] ? sizes_of(call.x) : none),
                          torch::empty(dtype, needs[1] ? sizes_of(call.values) : none),
                          torch::empty(dtype, needs[2] ? std::vector<torch::Size>{call.channels()} : none)};
-    with_type(dtype, [&](auto zero) { gradients_of<decltype(zero)>(call, grad, needs, found); });
+    with_any_type(dtype, [&](auto zero) { gradients_of<decltype(zero)>(call, grad, needs, found); });
     for (int k = 0; k < 3; ++k) stack[k] = found[k].release();
 }
 

@@ -157,7 +157,7 @@ void block_linear(Value* stack, std::uint64_t, std::uint64_t) {
     const OwnTensor t_ptr(stack[5]), t_idx(stack[6]), t_perm(stack[7]);
     const std::int32_t dtype = x.dtype();
     BlockTables tables;
-    require(is_float(dtype) && values.dtype() == dtype &&
+    require(is_float_or_bfloat16(dtype) && values.dtype() == dtype &&
                 as_block_tables(values, ptr, idx, t_ptr, t_idx, t_perm, &tables),
             "block_linear");
     const Blocks& matrix = tables.matrix;
@@ -166,7 +166,7 @@ void block_linear(Value* stack, std::uint64_t, std::uint64_t) {
                 (!bias || is_array(bias, dtype, {n_rows}));
     require(good, "block_linear");
     OwnTensor y = torch::empty(dtype, {x.sizes()[0], n_rows});
-    good = with_type(dtype, [&](auto zero) {
+    good = with_any_type(dtype, [&](auto zero) {
         using T = decltype(zero);
         return multiply<T>(matrix, nullptr, data_of<T>(values), bias ? data_of<T>(bias) : nullptr, data_of<T>(x),
                            x.sizes()[0], mutable_data_of<T>(y));
@@ -183,7 +183,7 @@ void block_linear_backward(Value* stack, std::uint64_t, std::uint64_t) {
     const std::vector<bool> needed = torch::take_flags(stack[8]);
     const std::int32_t dtype = x.dtype();
     BlockTables tables;
-    require(needed.size() == 3 && is_float(dtype) && values.dtype() == dtype &&
+    require(needed.size() == 3 && is_float_or_bfloat16(dtype) && values.dtype() == dtype &&
                 as_block_tables(values, ptr, idx, t_ptr, t_idx, t_perm, &tables),
             "block_linear_backward");
     const bool needs[] = {needed[0], needed[1], needed[2]};
@@ -193,7 +193,7 @@ void block_linear_backward(Value* stack, std::uint64_t, std::uint64_t) {
             "block_linear_backward");
     const Size batch = x.sizes()[0];
     Gradients found(dtype, needs, batch, n_columns, n_rows, {matrix.count, matrix.height, matrix.width});
-    const bool good = with_type(dtype, [&](auto zero) {
+    const bool good = with_any_type(dtype, [&](auto zero) {
         using T = decltype(zero);
         const T* g = data_of<T>(grad);
         bool fits = true;
