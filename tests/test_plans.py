@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import prune_adapters as pa
-from prune_adapters import ops
 from prune_adapters.plans.sparse import WIDEST
 
 SHAPES = [(1, 1), (5, 7), (40, 33), (0, 5), (5, 0), (64, 130)]
@@ -161,7 +160,6 @@ def test_corrupted_states_are_refused_or_harmless(make) -> None:
     assert refused > 300
 
 
-@pytest.mark.skipif(ops.library is None, reason="the compiled operators are missing")
 @pytest.mark.parametrize("make", [sparse_plan, block_plan])
 def test_operators_take_any_tables_without_a_crash(make) -> None:
     """The constructor does not check: what is wrong raises when it is used, or leads to some other numbers."""
@@ -177,7 +175,7 @@ def test_operators_take_any_tables_without_a_crash(make) -> None:
             x = torch.ones(batch, plan.shape[1], requires_grad=True)
             try:
                 wrong.linear(x, values).sum().backward()
-            except (ValueError, RuntimeError):
+            except (ValueError, RuntimeError, IndexError):
                 continue
 
 

@@ -140,7 +140,7 @@ def block_rows(ptr: torch.Tensor, idx: torch.Tensor) -> torch.Tensor:
     -------
     Tensor of int64, shape (n_blocks,)
     """
-    return torch.repeat_interleave(ptr.diff().long(), output_size=idx.numel())
+    return _owners(ptr.diff().long(), idx.numel())
 
 
 def elements(ptr: torch.Tensor, idx: torch.Tensor, panel: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -158,8 +158,17 @@ def elements(ptr: torch.Tensor, idx: torch.Tensor, panel: int) -> tuple[torch.Te
     """
     n_rows = max(1, ptr.shape[1] - 1)
     counts = ptr.diff(dim=1).reshape(-1).long()
-    own = torch.repeat_interleave(counts, output_size=idx.numel())
+    own = _owners(counts, idx.numel())
     return own % n_rows, own // n_rows * panel + idx
+
+
+def _owners(counts: torch.Tensor, total: int) -> torch.Tensor:
+    """Return the row of each entry. Told a size that is not that of the counts, torch (2.13) writes past the end."""
+    if counts.device.type == "cpu" and (int(counts.sum()) != total or bool((counts < 0).any())):
+        raise RuntimeError(
+            f"plan: ptr: expected rows of {total} entries in all, got other lengths; the plan is damaged"
+        )
+    return torch.repeat_interleave(counts, output_size=total)
 
 
 def _parts(count: int, batch: int) -> list[slice]:
