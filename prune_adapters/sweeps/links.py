@@ -1,0 +1,204 @@
+"""The connections of a graph as products of matrices and vectors over its units, for numbers that walk along them."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from netgraph import Connection, ElementIndex, NetGraph
+from netgraph.reference import unit_slices
+from prune_adapters.sweeps.places import Places
+
+__all__ = ["Links", "WeightedLink", "WireLink"]
+
+HELD = "_links"
+"""Where a graph keeps its links on devices: among the derived values, which a graph with other bits takes over."""
+
+
+class WeightedLink:
+    """One use of a parameter.
+
+    Parameters
+    ----------
+    places : Places
+    number : int
+        Place of the connection in ``graph.weighted``.
+    """
+
+    def __init__(self, places: Places, number: int) -> None:
+        c = places.graph.weighted[number]
+        self.number, self.parameter = number, c.parameter
+        self.sources, self.targets = unit_slices(places.graph, c)
+        self._shape, self._taps = (c.groups, c.rows // c.groups, c.columns), c.taps
+        self._index = c.index if isinstance(c.index, ElementIndex) and _is_view(c, c.index) else None
+        self._elements = None if self._index else places.indices(number).reshape(-1)
+
+    def pairs(self, elements: torch.Tensor) -> torch.Tensor:
+        """Return the sums of elements over the taps: Tensor, shape (groups, rows of a group, columns)."""
+        return (elements.sum(2) if self._taps > 1 else elements).view(self._shape)
+
+    def on(self, pairs: torch.Tensor, at_sources: torch.Tensor, at_targets: torch.Tensor) -> None:
+        """Add to the targets what comes from the sources."""
+        at_targets[self.targets] += _times(pairs, at_sources[self.sources])
+
+    def back(self, pairs: torch.Tensor, at_targets: torch.Tensor, at_sources: torch.Tensor) -> None:
+        """Add to the sources what comes back from the targets."""
+        at_sources[self.sources] += _times(pairs.mT, at_targets[self.targets])
+
+    def add_outer(
+        self, flat: torch.Tensor, at_targets: Sequence[torch.Tensor], at_sources: Sequence[torch.Tensor]
+    ) -> None:
+        """Add to each element of a flat parameter what is at its target times what is at its source, of each pair."""
+        groups, rows, columns = self._shape
+        left = torch.stack([own[self.targets] for own in at_targets], 1).view(groups, rows, -1)
+        right = torch.stack([own[self.sources] for own in at_sources], 1).view(groups, columns, -1)
+        outer = (left @ right.mT)[..., None].expand(*self._shape, self._taps)
+        if self._index is not None:
+            flat.as_strided(outer.shape, self._index.strides, self._index.offset).add_(outer)
+        elif self._elements is not None:
+            flat.index_add_(0, self._elements, outer.reshape(-1))
+
+
+class WireLink:
+    """Fixed edges.
+
+    Parameters
+    ----------
+    places : Places
+    number : int
+        Place of the wiring in ``graph.wiring``.
+    """
+
+    def __init__(self, places: Places, number: int) -> None:
+        graph, c = places.graph, places.graph.wiring[number]
+        self.wiring = c
+        self.sources, self.targets = unit_slices(graph, c)
+        self.of_product = c.target in graph.products
+        self._ends = None
+        if c.pairs is not None:
+            self._ends = places.array(("pairs", number), c, lambda: np.stack(c.edges()))
+
+    def on(self, at_sources: torch.Tensor) -> torch.Tensor:
+        """Return what comes to the targets from the sources."""
+        return self._along(at_sources[self.sources], self.targets.stop - self.targets.start, back=False)
+
+    def back(self, at_targets: torch.Tensor) -> torch.Tensor:
+        """Return what comes back to the sources from the targets."""
+        return self._along(at_targets[self.targets], self.sources.stop - self.sources.start, back=True)
+
+    def _along(self, values: torch.Tensor, count: int, *, back: bool) -> torch.Tensor:
+        if self._ends is not None:
+            start, stop = self._ends.flip(0) if back else self._ends
+            return values.new_zeros(count).index_add_(0, stop, values[start])
+        n, m = (self.wiring.fan_out, self.wiring.fan_in) if back else (self.wiring.fan_in, self.wiring.fan_out)
+        if n == m == 1:
+            return values
+        return values.view(self.wiring.groups, n).sum(1)[:, None].expand(-1, m).reshape(-1)
+
+
+Link = WeightedLink | WireLink
+
+
+class Links:
+    """All connections of a graph on a device; made once for each, see `of`.
+
+    Parameters
+    ----------
+    graph : NetGraph
+    device : device
+    """
+
+    def __init__(self, graph: NetGraph, device: torch.device) -> None:
+        places = Places(graph, {}, device)
+        self.graph, self.device = graph, device
+        self.weighted = [WeightedLink(places, number) for number in range(len(graph.weighted))]
+        self.wires = [WireLink(places, number) for number in range(len(graph.wiring))]
+        self.gate = torch.from_numpy(graph.gate.copy()).to(device)
+        weighted, wires = iter(self.weighted), iter(self.wires)
+        layers: dict[str, tuple[slice, list[Link], list[Link]]] = {n: (own, [], []) for n, own in graph.slices.items()}
+        for c in graph.connections:
+            link: Link = next(weighted) if isinstance(c, Connection) else next(wires)
+            layers[c.target][1].append(link)
+            layers[c.source][2].append(link)
+        self.layers = list(layers.values())
+        """Units of each layer, links that come in and links that go out."""
+
+    @classmethod
+    def of(cls, graph: NetGraph, device: torch.device) -> "Links":
+        """Return the links of a graph, which holds them."""
+        held = graph.__dict__.setdefault(HELD, {})
+        if device not in held or held[device].graph.gate is not graph.gate:
+            held[device] = cls(graph, device)
+        return held[device]
+
+    @cached_property
+    def handed(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Units whose live flag is that of one source, and whose co-accessible flag is that of one target."""
+        into, out = (torch.zeros(self.graph.n_units, device=self.device) for _ in range(2))
+        ones = torch.ones_like(into)
+        for wire in self.wires:
+            into[wire.targets] += wire.on(ones)
+            out[wire.sources] += wire.back(ones)
+        for link in self.weighted:  # a unit with a weight is no such unit, whatever wires there are
+            into[link.targets] = out[link.sources] = torch.nan
+        into[[unit for name in self.graph.products for unit in _units(self.graph.slices[name])]] = 1
+        return into == 1, out == 1
+
+    @cached_property
+    def free(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Units whose live flag, and whose co-accessible flag, is not given: neither a shut gate nor an end."""
+        found = []
+        for ends in (self.graph.inputs, self.graph.outputs):
+            free = self.gate.clone()
+            free[torch.from_numpy(ends.copy()).to(self.device)] = False
+            found.append(free)
+        return found[0], found[1]
+
+    def opened(self, nonzero: torch.Tensor) -> dict[WireLink, torch.Tensor]:
+        """Return for each wire into a product at which of its targets all other factors are nonzero.
+
+        Parameters
+        ----------
+        nonzero : Tensor of bool, shape (n_units,)
+            Units whose value is not identically 0.
+
+        Returns
+        -------
+        dict of WireLink to Tensor
+            0 and 1, of float32.
+        """
+        found: dict[WireLink, torch.Tensor] = {}
+        for units, into, _ in self.layers:
+            wires = [link for link in into if isinstance(link, WireLink) and link.of_product]
+            factors = {wire.wiring.factor: torch.ones(units.stop - units.start, device=self.device) for wire in wires}
+            for wire in wires:
+                own = slice(wire.targets.start - units.start, wire.targets.stop - units.start)
+                missing = wire.on((~nonzero).float())  # at most one source for each factor
+                factors[wire.wiring.factor][own] -= missing
+            for wire in wires:
+                own = slice(wire.targets.start - units.start, wire.targets.stop - units.start)
+                others = [flags[own] for factor, flags in factors.items() if factor != wire.wiring.factor]
+                found[wire] = torch.stack([*others, torch.ones_like(factors[wire.wiring.factor][own])]).prod(0)
+        return found
+
+
+def _times(pairs: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    if pairs.shape[0] == 1:
+        return pairs[0] @ values
+    return (pairs @ values.view(pairs.shape[0], -1, 1)).view(-1)
+
+
+def _is_view(c: Connection, index: ElementIndex) -> bool:
+    """Tell whether a view of the parameter holds the elements, each of them once."""
+    sizes = c.groups, c.rows // c.groups, c.columns, c.taps
+    reach = 1
+    for stride, size in sorted(zip(index.strides, sizes, strict=True)):
+        if size > 1 and stride < reach:
+            return False
+        reach += stride * (size - 1)
+    return index.offset >= 0
+
+
+def _units(units: slice) -> range:
+    return range(units.start, units.stop)
