@@ -101,7 +101,7 @@ class _Joins(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Context, *pulls: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         psi = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
-        pulled = {name: pull for name, pull in zip(ctx.names, pulls, strict=True) if pull is not None}
+        pulled = {name: pull.contiguous() for name, pull in zip(ctx.names, pulls, strict=True) if pull is not None}
         if not pulled:
             return None, None, *pulls
         graph, links = ctx.of

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
+from prune_adapters.apply import remembered_masks
 from prune_adapters.masks import parameter_owners
 from prune_adapters.methods.method import Method, Scores, among_kept
 from prune_adapters.methods.schedules import cubic_sparsity
 from prune_adapters.methods.tcmp.effective import Band, Effective
-from prune_adapters.apply import remembered_masks
 from prune_adapters.ops import kth_largest
 from prune_adapters.select import Selection, selected
 from prune_adapters.sweeps import Supervision
@@ -96,6 +96,7 @@ class TCMP(Method):
         self._check_schedule()
         assert self.graph is not None
         self._supervision = Supervision(self.graph)
+        self._names = list(self._scores())
         self._own: Scores | None = None
         """The weights that the optimizer moves, while the parameters hold what the network sees."""
         self._counts: list[int] = []
@@ -153,14 +154,16 @@ class TCMP(Method):
 
     def _parameters(self) -> dict[str, torch.nn.Parameter]:
         owners = parameter_owners(self.model)
-        return {name: owners[name][0][0].get_parameter(owners[name][0][1]) for name in self._scores()}
+        return {name: owners[name][0][0].get_parameter(owners[name][0][1]) for name in self._names}
 
     def _take_back(self) -> None:
         """Take the weights back from the optimizer."""
         if self._own is None:
             return
         if not self._swapped:
-            raise RuntimeError("TCMP: the optimizer has moved what the network sees; call after_backward() in each step")
+            raise RuntimeError(
+                "TCMP: the optimizer has moved what the network sees; call after_backward() in each step"
+            )
         self._own = {name: p.detach().clone() for name, p in self._parameters().items()}
         self._swapped = False
 
