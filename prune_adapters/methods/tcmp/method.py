@@ -1,5 +1,6 @@
 """TCMP: the masks of magnitude pruning, soft at first, with the topology inside the loss."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,10 +30,10 @@ class TCMP(Method):
     Parameters
     ----------
     model, sparsity, steps, optimizer, graph, parameters, scope, seed
-        As every `Method` takes them; the graph is needed.
-    target : {"direct", "effective"}
-        What the final budget counts; either way every kept weight is on a path. "direct" fills up what trimming leaves
-        open.
+        As every `Method` takes them. The graph is needed.
+    target, consistent
+        As every `Method` takes them, for the final masks: by default exactly as many weights are kept as are wanted,
+        all of them on paths. Before the end it is always the weights on paths that count.
     begin, end : float
         Fractions of the steps between which there are soft masks.
     every : int
@@ -78,10 +79,9 @@ class TCMP(Method):
     ...     optimizer.step()
     ...     method.after_step()
     >>> method.finish()
-    Selection: 24 of 96 weights kept, 24 requested (effective), 24 consistent
+    Selection: 24 of 96 weights kept, 24 requested (direct), 24 consistent
     """
 
-    target: str = field(default="effective", kw_only=True)
     consistent: bool = field(default=True, kw_only=True)
     begin: float = field(default=0.1, kw_only=True)
     end: float = field(default=0.7, kw_only=True)
@@ -94,7 +94,8 @@ class TCMP(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_schedule()
-        assert self.graph is not None
+        if self.graph is None:
+            raise ValueError("TCMP: expected a graph; pass graph=to_graph(model, example_inputs)")
         self._supervision = Supervision(self.graph)
         self._names = list(self._scores())
         self._own: Scores | None = None
@@ -135,7 +136,7 @@ class TCMP(Method):
     def _final(self) -> Selection:
         return self._selection(self._magnitudes(), self.sparsity)
 
-    def _apply(self, masks: Selection) -> None:
+    def _apply(self, masks: Mapping[str, torch.Tensor]) -> None:
         super()._apply(masks)
         self._own = self._value = None
 
@@ -207,9 +208,8 @@ class TCMP(Method):
 
     def _count(self) -> list[int]:
         """Return how many weights of each group leave the scheduled number on paths."""
-        scores = self._magnitudes()
         sparsity = cubic_sparsity(self._progress, self.sparsity)
-        scores = among_kept(scores, remembered_masks(self.model))
+        scores = among_kept(self._magnitudes(), remembered_masks(self.model))
         chosen = selected(scores, sparsity=sparsity, scope=self.scope, target="effective", graph=self.graph)
         kept = {name: int(torch.count_nonzero(mask)) for name, mask in chosen.items()}
         return [sum(kept.values())] if self.scope == "global" else list(kept.values())
@@ -230,8 +230,6 @@ class TCMP(Method):
             self._show()
 
     def _check_schedule(self) -> None:
-        if self.graph is None or not self.consistent:
-            raise ValueError("TCMP: expected a graph and consistent=True; pass graph=to_graph(model, example_inputs)")
         if not 0.0 <= self.begin < self.end <= 1.0:
             raise ValueError(f"TCMP: expected 0 <= begin < end <= 1, got {self.begin} and {self.end}")
         if self.every < 1:
