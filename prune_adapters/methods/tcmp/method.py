@@ -98,30 +98,27 @@ class TCMP(Method):
             raise ValueError("TCMP: expected a graph; pass graph=to_graph(model, example_inputs)")
         self._supervision = Supervision(self.graph)
         self._names = list(self._scores())
-        self._own: Scores | None = None
-        """The weights that the optimizer moves, while the parameters hold what the network sees."""
+        self._seen: Effective | None = None
+        """What the network sees, and the weights that the optimizer moves."""
         self._counts: list[int] = []
         """Weights above the threshold, for each group that has one."""
-        self._value: torch.Tensor | None = None
-        self._penalised = self._swapped = False
+        self._swapped = False
 
     def penalty(self) -> torch.Tensor:
         """Return the penalty, a tensor of shape () without a gradient; `after_backward` adds its gradient."""
-        self._penalised = True
-        return super().penalty() if self._value is None else self._value
+        if self._seen is None:
+            return super().penalty()
+        return self._seen.penalty(self._wanted, self.budget, self.waste)
 
     def after_backward(self) -> None:
         """Turn the gradients of what the network sees into those of the weights, and hand these to the optimizer."""
-        penalised, self._penalised = self._penalised, False
-        if self._own is None:
+        if self._seen is None or self._swapped:
             return
-        parameters = self._parameters()
-        found = self._gradients({n: p.grad for n, p in parameters.items()}, penalised)
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                if parameter.grad is not None:
-                    parameter.grad.copy_(found[name])
-                parameter.copy_(self._own[name])
+        grads = {name: p.grad for name, p in self._parameters().items() if p.grad is not None}
+        found = self._seen.gradients(grads)
+        for name, grad in grads.items():
+            grad.copy_(found[name])
+        self._put(self._seen.own)
         self._swapped = True
 
     def _update(self) -> None:
@@ -129,16 +126,16 @@ class TCMP(Method):
         if self.step >= self.end * self.steps:
             self.finish()
         elif self.step > self.begin * self.steps and self._wanted < self._total:
+            own = {name: p.detach().clone() for name, p in self._parameters().items()}
             if self.step % self.every == 0 or not self._counts:
-                self._counts = self._count()
-            self._show()
+                self._counts = self._count(own)
+            self._show(own)
 
     def _final(self) -> Selection:
-        return self._selection(self._magnitudes(), self.sparsity)
-
-    def _apply(self, masks: Mapping[str, torch.Tensor]) -> None:
-        super()._apply(masks)
-        self._own = self._value = None
+        if self._seen is not None and not self._swapped:
+            self._put(self._seen.own)
+        self._seen = None
+        return self._selection({name: p.detach().abs() for name, p in self._parameters().items()}, self.sparsity)
 
     @property
     def _progress(self) -> float:
@@ -158,76 +155,50 @@ class TCMP(Method):
         return {name: owners[name][0][0].get_parameter(owners[name][0][1]) for name in self._names}
 
     def _take_back(self) -> None:
-        """Take the weights back from the optimizer."""
-        if self._own is None:
-            return
-        if not self._swapped:
-            raise RuntimeError(
-                "TCMP: the optimizer has moved what the network sees; call after_backward() in each step"
-            )
-        self._own = {name: p.detach().clone() for name, p in self._parameters().items()}
-        self._swapped = False
+        """Leave the parameters to the optimizer's weights."""
+        if self._seen is not None and not self._swapped:
+            raise RuntimeError("TCMP: the optimizer moved what the network sees; call after_backward() in each step")
+        self._seen, self._swapped = None, False
 
-    def _show(self) -> None:
-        """Put into the parameters what the network is to see."""
-        parameters = self._parameters()
-        if self._own is None:
-            self._own = {name: p.detach().clone() for name, p in parameters.items()}
+    def _show(self, own: Scores) -> None:
+        """Let the network see what comes out of the weights."""
+        self._seen = Effective(own, self._band(own), self._supervision)
+        self._put(self._seen.weights)
+
+    def _put(self, values: Mapping[str, torch.Tensor]) -> None:
         with torch.no_grad():
-            effective = Effective(self._own, self._band(), self._supervision)
-            self._value = effective.penalty(self._wanted, self.budget, self.waste)
-            for name, parameter in parameters.items():
-                parameter.copy_(effective.weights[name])
+            for name, parameter in self._parameters().items():
+                parameter.copy_(values[name])
 
-    def _gradients(self, pulls: dict[str, torch.Tensor | None], penalised: bool) -> Scores:
-        assert self._own is not None
-        weights = {name: own.detach().requires_grad_() for name, own in self._own.items()}
-        with torch.enable_grad():
-            effective = Effective(weights, self._band(), self._supervision)
-            ends = [effective.weights[name] for name, pull in pulls.items() if pull is not None]
-            grads = [pull for pull in pulls.values() if pull is not None]
-            if penalised:
-                ends.append(effective.penalty(self._wanted, self.budget, self.waste))
-                grads.append(torch.ones_like(ends[-1]))
-        found = torch.autograd.grad(ends, list(weights.values()), grads, allow_unused=True, materialize_grads=True)
-        return dict(zip(weights, found, strict=True))
-
-    def _band(self) -> Band:
+    def _band(self, own: Scores) -> Band:
         """Return psi at this step: the threshold is where the weights of each group are as many as counted."""
-        assert self._own is not None
         thresholds = {}
         for names, count in zip(self._groups(), self._counts, strict=True):
-            bound = kth_largest([self._own[name] for name in names], max(count, 1), magnitude=True)
+            bound = kth_largest([own[name] for name in names], max(count, 1), magnitude=True)
             thresholds.update(dict.fromkeys(names, bound))
         return Band(thresholds, self.soft * (self.crisp / self.soft) ** self._progress)
 
     def _groups(self) -> list[list[str]]:
         """Return the names of the parameters that share a threshold."""
-        assert self._own is not None
-        return [list(self._own)] if self.scope == "global" else [[name] for name in self._own]
+        return [self._names] if self.scope == "global" else [[name] for name in self._names]
 
-    def _count(self) -> list[int]:
+    def _count(self, own: Scores) -> list[int]:
         """Return how many weights of each group leave the scheduled number on paths."""
         sparsity = cubic_sparsity(self._progress, self.sparsity)
-        scores = among_kept(self._magnitudes(), remembered_masks(self.model))
+        scores = among_kept({name: weight.abs() for name, weight in own.items()}, remembered_masks(self.model))
         chosen = selected(scores, sparsity=sparsity, scope=self.scope, target="effective", graph=self.graph)
         kept = {name: int(torch.count_nonzero(mask)) for name, mask in chosen.items()}
-        return [sum(kept.values())] if self.scope == "global" else list(kept.values())
-
-    def _magnitudes(self) -> Scores:
-        return self._scores() if self._own is None else {name: own.abs() for name, own in self._own.items()}
+        return [sum(kept[name] for name in names) for names in self._groups()]
 
     def _own_state(self) -> dict[str, Any]:
-        own = None if self._own is None else {name: value.clone() for name, value in self._own.items()}
+        own = None if self._seen is None else {n: w.detach().clone() for n, w in self._seen.own.items()}
         return {"own": own, "counts": list(self._counts)}
 
     def _load_own_state(self, own: dict[str, Any]) -> None:
-        self._counts = list(own["counts"])
-        self._value = self._own = None
+        self._counts, self._seen, self._swapped = list(own["counts"]), None, False
         if own["own"] is not None:
             devices = {name: p.device for name, p in self._parameters().items()}
-            self._own = {name: value.to(devices[name], copy=True) for name, value in own["own"].items()}
-            self._show()
+            self._show({name: value.to(devices[name], copy=True) for name, value in own["own"].items()})
 
     def _check_schedule(self) -> None:
         if not 0.0 <= self.begin < self.end <= 1.0:
