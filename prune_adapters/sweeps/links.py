@@ -31,20 +31,30 @@ class WeightedLink:
         self.number, self.parameter = number, c.parameter
         self.sources, self.targets = unit_slices(places.graph, c)
         self._shape, self._taps = (c.groups, c.rows // c.groups, c.columns), c.taps
+        self._offset = c.contiguous_offset
+        self.is_whole = self._offset == 0 and c.size == places.graph.parameters[c.parameter].size
+        """Whether the elements are those of the parameter in their order."""
         self._index = c.index if isinstance(c.index, ElementIndex) and _is_view(c, c.index) else None
-        self._elements = None if self._index else places.indices(number).reshape(-1)
+        self._elements = None if self._index is not None else places.indices(number).reshape(-1)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether a view of the parameter holds the elements, each of them once."""
+        return self._elements is None
 
     def pairs(self, elements: torch.Tensor) -> torch.Tensor:
         """Return the sums of elements over the taps: Tensor, shape (groups, rows of a group, columns)."""
-        return (elements.sum(2) if self._taps > 1 else elements).view(self._shape)
+        if self._taps > 1:
+            elements = elements.reshape(-1, self._taps) @ elements.new_ones(self._taps)  # faster than a sum of few
+        return elements.view(self._shape)
 
     def on(self, pairs: torch.Tensor, at_sources: torch.Tensor, at_targets: torch.Tensor) -> None:
         """Add to the targets what comes from the sources."""
-        at_targets[self.targets] += _times(pairs, at_sources[self.sources])
+        _add_product(at_targets[self.targets], pairs, at_sources[self.sources])
 
     def back(self, pairs: torch.Tensor, at_targets: torch.Tensor, at_sources: torch.Tensor) -> None:
         """Add to the sources what comes back from the targets."""
-        at_sources[self.sources] += _times(pairs.mT, at_targets[self.targets])
+        _add_product(at_sources[self.sources], pairs.mT, at_targets[self.targets])
 
     def add_outer(
         self, flat: torch.Tensor, at_targets: Sequence[torch.Tensor], at_sources: Sequence[torch.Tensor]
@@ -52,12 +62,15 @@ class WeightedLink:
         """Add to each element of a flat parameter what is at its target times what is at its source, of each pair."""
         groups, rows, columns = self._shape
         left = torch.stack([own[self.targets] for own in at_targets], 1).view(groups, rows, -1)
-        right = torch.stack([own[self.sources] for own in at_sources], 1).view(groups, columns, -1)
-        outer = (left @ right.mT)[..., None].expand(*self._shape, self._taps)
-        if self._index is not None:
+        right = torch.stack([own[self.sources] for own in at_sources]).view(-1, groups, columns).transpose(0, 1)
+        taps = right[..., None].expand(-1, -1, -1, self._taps).flatten(2)
+        if self._offset is not None:
+            flat[self._offset :][: left.shape[1] * groups * taps.shape[2]].view(groups, rows, -1).baddbmm_(left, taps)
+        elif self._index is not None:
+            outer = (left @ taps).view(*self._shape, self._taps)
             flat.as_strided(outer.shape, self._index.strides, self._index.offset).add_(outer)
         elif self._elements is not None:
-            flat.index_add_(0, self._elements, outer.reshape(-1))
+            flat.index_add_(0, self._elements, (left @ taps).reshape(-1))
 
 
 class WireLink:
@@ -155,6 +168,11 @@ class Links:
             found.append(free)
         return found[0], found[1]
 
+    def is_used_once(self, parameter: str) -> bool:
+        """Tell whether no element of a parameter has several uses, by one connection and its layout."""
+        own = [link for link in self.weighted if link.parameter == parameter]
+        return len(own) == 1 and own[0].is_view
+
     def opened(self, nonzero: torch.Tensor) -> dict[WireLink, torch.Tensor]:
         """Return for each wire into a product at which of its targets all other factors are nonzero.
 
@@ -183,10 +201,13 @@ class Links:
         return found
 
 
-def _times(pairs: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    if pairs.shape[0] == 1:
-        return pairs[0] @ values
-    return (pairs @ values.view(pairs.shape[0], -1, 1)).view(-1)
+def _add_product(result: torch.Tensor, pairs: torch.Tensor, values: torch.Tensor) -> None:
+    """Add to the result, in place, the product of a matrix for each group with its part of the values."""
+    groups = len(pairs)
+    if groups == 1:
+        result.addmv_(pairs[0], values)
+    else:
+        result.view(groups, -1, 1).baddbmm_(pairs, values.view(groups, -1, 1))
 
 
 def _is_view(c: Connection, index: ElementIndex) -> bool:

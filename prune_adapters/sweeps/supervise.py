@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import threshold
 
 from netgraph import NetGraph
 from prune_adapters.sweeps.links import Links, WeightedLink, WireLink
@@ -87,7 +88,7 @@ class Supervision:
 class _Joins(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Context, graph: NetGraph, names: tuple[str, ...], *psi: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found = sweep_on_device(graph, {name: own > KEPT for name, own in zip(names, psi, strict=True)})
+        found = sweep_on_device(graph, {name: threshold(own, KEPT, 0.0) for name, own in zip(names, psi, strict=True)})
         links = Links.of(graph, psi[0].device)
         dtype = psi[0].dtype
         live, passing = found.accessible.to(dtype), (found.co_accessible & links.gate).to(dtype)
@@ -95,7 +96,7 @@ class _Joins(torch.autograd.Function):
         ctx.save_for_backward(*psi)
         ctx.set_materialize_grads(False)
         joins = _outer(links, dict(zip(names, psi, strict=True)), [passing], [live])
-        return tuple(own.clamp_(max=1) for own in joins.values())
+        return tuple(own if links.is_used_once(name) else own.clamp_(max=1) for name, own in joins.items())
 
     @staticmethod
     @once_differentiable
@@ -153,7 +154,11 @@ class _Walk:
     def _by_pairs(self, values: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """Return for each weighted connection the sums over the taps."""
         places = Places(self.graph, values, self.live.device)
-        return [link.pairs(places.elements(link.number).to(self.live.dtype)) for link in self.links.weighted]
+        found = []
+        for link in self.links.weighted:
+            whole = values.get(link.parameter) if link.is_whole else None
+            found.append(link.pairs(places.elements(link.number).to(self.live.dtype) if whole is None else whole))
+        return found
 
     def _slopes(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the slopes of the live flags, and of the passing ones, over the soft sums that decide them."""
@@ -191,7 +196,8 @@ class _Walk:
                 if isinstance(link, WeightedLink):
                     link.on(self._pairs[link.number], at, pull)
                 else:
-                    pull[link.targets] += link.on(at) * self._open.get(link, 1)
+                    found = link.on(at)
+                    pull[link.targets] += found * self._open[link] if link in self._open else found
         return at
 
     def _opened(self, wire: WireLink, at_units: torch.Tensor) -> torch.Tensor:

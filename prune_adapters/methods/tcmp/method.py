@@ -97,7 +97,10 @@ class TCMP(Method):
         if self.graph is None:
             raise ValueError("TCMP: expected a graph; pass graph=to_graph(model, example_inputs)")
         self._supervision = Supervision(self.graph)
-        self._names = list(self._scores())
+        owners = parameter_owners(self.model)
+        self._places = {name: owners[name][0] for name in self._scores()}
+        """A module and an attribute that hold each parameter."""
+        self._total = sum(parameter.numel() for parameter in self._parameters().values())
         self._seen: Effective | None = None
         """What the network sees, and the weights that the optimizer moves."""
         self._counts: list[int] = []
@@ -143,16 +146,11 @@ class TCMP(Method):
         return min(max((self.step - begin) / (end - begin), 0.0), 1.0)
 
     @property
-    def _total(self) -> int:
-        return sum(p.numel() for p in self._parameters().values())
-
-    @property
     def _wanted(self) -> int:
         return self._total - round(self._total * cubic_sparsity(self._progress, self.sparsity))
 
     def _parameters(self) -> dict[str, torch.nn.Parameter]:
-        owners = parameter_owners(self.model)
-        return {name: owners[name][0][0].get_parameter(owners[name][0][1]) for name in self._names}
+        return {name: module.get_parameter(key) for name, (module, key) in self._places.items()}
 
     def _take_back(self) -> None:
         """Leave the parameters to the optimizer's weights."""
@@ -180,7 +178,7 @@ class TCMP(Method):
 
     def _groups(self) -> list[list[str]]:
         """Return the names of the parameters that share a threshold."""
-        return [self._names] if self.scope == "global" else [[name] for name in self._names]
+        return [list(self._places)] if self.scope == "global" else [[name] for name in self._places]
 
     def _count(self, own: Scores) -> list[int]:
         """Return how many weights of each group leave the scheduled number on paths."""
