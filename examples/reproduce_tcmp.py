@@ -65,7 +65,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="digits, one fold and seed, 40 epochs: under a minute")
     args = parser.parse_args()
     if args.quick:
-        args.data, args.networks, args.sparsity, args.seeds, args.epochs = None, ["mlp", "gcn"], [0.9], 1, 40
+        args.data, args.networks, args.sparsity, args.seeds, args.epochs = None, ["mlp"], [0.95], 1, 40
     if args.data and not (args.data / "sbu_chunks.npz").exists():
         parser.error(f"--data or NETGRAPH_DATA: no sbu_chunks.npz in {args.data}; without a folder digits serve")
     if args.seeds < 1 or args.epochs < 10 or not all(0 < s < 1 for s in args.sparsity):
