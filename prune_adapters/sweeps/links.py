@@ -1,6 +1,5 @@
 """The connections of a graph as products of matrices and vectors over its units, for numbers that walk along them."""
 
-from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -31,11 +30,10 @@ class WeightedLink:
         self.number, self.parameter = number, c.parameter
         self.sources, self.targets = unit_slices(places.graph, c)
         self._shape, self._taps = (c.groups, c.rows // c.groups, c.columns), c.taps
-        self._offset = c.contiguous_offset
-        self.is_whole = self._offset == 0 and c.size == places.graph.parameters[c.parameter].size
+        self.is_whole = c.contiguous_offset == 0 and c.size == places.graph.parameters[c.parameter].size
         """Whether the elements are those of the parameter in their order."""
         self._index = c.index if isinstance(c.index, ElementIndex) and _is_view(c, c.index) else None
-        self._elements = None if self._index is not None else places.indices(number).reshape(-1)
+        self._elements = None if self._index else places.indices(number).reshape(-1)
 
     @property
     def is_view(self) -> bool:
@@ -56,21 +54,24 @@ class WeightedLink:
         """Add to the sources what comes back from the targets."""
         _add_product(at_sources[self.sources], pairs.mT, at_targets[self.targets])
 
-    def add_outer(
-        self, flat: torch.Tensor, at_targets: Sequence[torch.Tensor], at_sources: Sequence[torch.Tensor]
-    ) -> None:
-        """Add to each element of a flat parameter what is at its target times what is at its source, of each pair."""
-        groups, rows, columns = self._shape
-        left = torch.stack([own[self.targets] for own in at_targets], 1).view(groups, rows, -1)
-        right = torch.stack([own[self.sources] for own in at_sources]).view(-1, groups, columns).transpose(0, 1)
-        taps = right[..., None].expand(-1, -1, -1, self._taps).flatten(2)
-        if self._offset is not None:
-            flat[self._offset :][: left.shape[1] * groups * taps.shape[2]].view(groups, rows, -1).baddbmm_(left, taps)
-        elif self._index is not None:
-            outer = (left @ taps).view(*self._shape, self._taps)
+    def add_outer(self, flat: torch.Tensor, at_targets: torch.Tensor, at_sources: torch.Tensor) -> None:
+        """Add to each element of a flat parameter the product of what is at its target and at its source.
+
+        With k vectors of each, of shape (n_units, k) and (k, n_units), it is the sum of k products.
+        """
+        groups, rows = self._shape[:2]
+        left, right = at_targets[self.targets], at_sources[:, self.sources]
+        if self._taps > 1:
+            right = right[..., None].expand(-1, -1, self._taps).flatten(1)
+        if self.is_whole and groups == 1:
+            flat.view(rows, -1).addmm_(left, right)
+            return
+        by_group = right.view(len(right), groups, -1).transpose(0, 1)
+        outer = (left.view(groups, rows, -1) @ by_group).view(*self._shape, self._taps)
+        if self._elements is not None:
+            flat.index_add_(0, self._elements, outer.view(-1))
+        elif isinstance(self._index, ElementIndex):
             flat.as_strided(outer.shape, self._index.strides, self._index.offset).add_(outer)
-        elif self._elements is not None:
-            flat.index_add_(0, self._elements, (left @ taps).reshape(-1))
 
 
 class WireLink:
@@ -203,7 +204,7 @@ class Links:
 
 def _add_product(result: torch.Tensor, pairs: torch.Tensor, values: torch.Tensor) -> None:
     """Add to the result, in place, the product of a matrix for each group with its part of the values."""
-    groups = len(pairs)
+    groups = pairs.shape[0]
     if groups == 1:
         result.addmv_(pairs[0], values)
     else:

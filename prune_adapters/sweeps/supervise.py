@@ -95,7 +95,7 @@ class _Joins(torch.autograd.Function):
         ctx.of, ctx.names, ctx.flags = (graph, links), names, (live, passing, found.nonzero)
         ctx.save_for_backward(*psi)
         ctx.set_materialize_grads(False)
-        joins = _outer(links, dict(zip(names, psi, strict=True)), [passing], [live])
+        joins = _outer(links, dict(zip(names, psi, strict=True)), passing[:, None], live[None])
         return tuple(own if links.is_used_once(name) else own.clamp_(max=1) for name, own in joins.items())
 
     @staticmethod
@@ -149,7 +149,8 @@ class _Walk:
         slope_in, slope_out = self._slopes()
         at_targets = self._to_the_inputs(to_live, slope_in)
         at_sources = self._to_the_outputs(to_passing, slope_out)
-        return _outer(self.links, self.psi, [at_targets, self.passing], [self.live, at_sources])
+        left, right = torch.stack([at_targets, self.passing], 1), torch.stack([self.live, at_sources])
+        return _outer(self.links, self.psi, left, right)
 
     def _by_pairs(self, values: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
         """Return for each weighted connection the sums over the taps."""
@@ -210,7 +211,7 @@ class _Walk:
 
 
 def _outer(
-    links: Links, like: Mapping[str, torch.Tensor], at_targets: list[torch.Tensor], at_sources: list[torch.Tensor]
+    links: Links, like: Mapping[str, torch.Tensor], at_targets: torch.Tensor, at_sources: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """Return for each element the sum, over pairs of vectors, of what is at its target times what is at its source."""
     found = {name: torch.zeros_like(own, memory_format=torch.contiguous_format) for name, own in like.items()}
