@@ -21,8 +21,7 @@ __all__ = ["METHODS", "NETWORKS", "Run", "data", "train"]
 Data = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 Start = Callable[["Run", nn.Module, ng.NetGraph, torch.optim.Optimizer], pa.Method]
 RATE, DECAY, NOISE, SMOOTHING = 2e-3, 1e-3, 0.1, 0.05
-EFFECTIVE = {"target": "direct", "consistent": True}
-"""All of the budget goes to weights on paths: what trimming leaves open is filled up with others that are."""
+EFFECTIVE = {"target": "effective", "consistent": True}
 PRUNED_AT = 2 / 3
 """Fraction of the steps after which one shot prunes; the rest is fine-tuning."""
 
@@ -58,6 +57,12 @@ def data(folder: Path | None, fold: int) -> Data:
     train = folds != fold
     scaled = (x - x[train].mean(0)) / (x[train].std(0) + 1e-6)
     return (scaled[train], y[train]), (scaled[~train], y[~train])
+
+
+@lru_cache
+def _graph(network: str, inputs: int) -> ng.NetGraph:
+    with torch.random.fork_rng():
+        return pa.to_graph(NETWORKS[network](inputs), torch.ones(1, inputs), masks={})
 
 
 def _sbu(folder: Path) -> tuple[Tensor, Tensor, Tensor]:
@@ -133,7 +138,7 @@ def train(run: Run, folder: Path | None, start: Start | None = None) -> Trained:
     torch.manual_seed(1000 * run.fold + run.seed)
     warnings.filterwarnings("ignore", message="(direct|effective) target missed")  # both sizes are shown
     model = NETWORKS[run.network](x.shape[1])
-    graph = pa.to_graph(model, x[:1], masks={})
+    graph = _graph(run.network, x.shape[1])
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
     start = start or METHODS[run.method]
     method = start(run, model, graph, optimizer) if start else None
