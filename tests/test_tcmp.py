@@ -68,7 +68,7 @@ def test_what_the_network_sees() -> None:
 
 def test_gradients_are_those_of_equation_4() -> None:
     """Float64, against one call of autograd through everything."""
-    method, _ = made(mlp(torch.float64), budget=10.0, waste=1.0)
+    method, _ = made(mlp(torch.float64), lam=10.0, eta=1.0)
     take(method, 9)
     own = {name: weight.clone().requires_grad_() for name, weight in own_weights(method).items()}
     total = sum(weight.numel() for weight in own.values())
@@ -95,7 +95,7 @@ def test_gradients_are_those_of_equation_4() -> None:
 
 
 def test_without_a_penalty_none_is_added() -> None:
-    one, other = (made(mlp(), budget=1e4)[0] for _ in range(2))
+    one, other = (made(mlp(), lam=1e4)[0] for _ in range(2))
     for method in (one, other):
         take(method, 9)
         method.optimizer.zero_grad()
@@ -214,7 +214,7 @@ def test_a_step_without_after_backward_says_so() -> None:
         ({"begin": 0.8}, "TCMP: expected 0 <= begin < end <= 1, got 0.8 and 0.7"),
         ({"every": 0}, "TCMP: every: expected at least 1 step, got 0"),
         ({"soft": 200.0}, "TCMP: expected 0 < soft <= crisp, got 200.0 and 100.0"),
-        ({"waste": -1.0}, "TCMP: budget and waste: expected at least 0, got 10.0 and -1.0"),
+        ({"eta": -1.0}, "TCMP: lam and eta: expected at least 0, got 10.0 and -1.0"),
     ],
 )
 def test_bad_settings(settings: dict, message: str) -> None:

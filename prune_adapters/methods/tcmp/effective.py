@@ -67,17 +67,17 @@ class Effective:
         own = {name: weight.detach().clone() for name, weight in self.own.items()}
         return Effective(own, copy.deepcopy(self._band, memo), copy.deepcopy(self._supervision, memo))
 
-    def penalty(self, wanted: int, budget: float, waste: float) -> torch.Tensor:
+    def penalty(self, wanted: int, lam: float, eta: float) -> torch.Tensor:
         """Return what Eq. 4 adds to the loss, with both terms as shares of the number of weights.
 
-        ``budget * ((kept - wanted) / n) ** 2 + waste * (sum of psi off the paths) / n``, where `kept` counts the
+        ``lam * ((kept - wanted) / n) ** 2 + eta * (sum of psi off the paths) / n``, where `kept` counts the
         crisp weights on paths. From now on `gradients` has a part for it.
 
         Parameters
         ----------
         wanted : int
-        budget, waste : float
-            The factors lambda and eta.
+        lam, eta : float
+            The factors.
 
         Returns
         -------
@@ -88,7 +88,7 @@ class Effective:
             n = sum(psi.numel() for psi in self._psi.values())
             with torch.enable_grad():
                 kept, off = torch.stack([self._counted(name) for name in self._psi]).sum(0)
-                self._penalty = budget * ((kept - wanted) / n) ** 2 + waste * off / n
+                self._penalty = lam * ((kept - wanted) / n) ** 2 + eta * off / n
         return self._penalty.detach()
 
     def _counted(self, name: str) -> torch.Tensor:

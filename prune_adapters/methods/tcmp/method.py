@@ -41,9 +41,9 @@ class TCMP(Method):
         threshold follows the weights in every step.
     soft, crisp : float
         Sharpness of psi at first and in the end, in units of 1 / threshold^2; it grows geometrically.
-    budget : float
+    lam : float
         Factor of ``((kept - wanted) / n) ** 2`` in the penalty: lambda of [1]_.
-    waste : float
+    eta : float
         Factor of ``(sum of psi off the paths) / n`` in the penalty: eta of [1]_.
 
     Notes
@@ -88,8 +88,8 @@ class TCMP(Method):
     every: int = field(default=10, kw_only=True)
     soft: float = field(default=4.0, kw_only=True)
     crisp: float = field(default=100.0, kw_only=True)
-    budget: float = field(default=10.0, kw_only=True)
-    waste: float = field(default=1.0, kw_only=True)
+    lam: float = field(default=10.0, kw_only=True)
+    eta: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,7 +111,7 @@ class TCMP(Method):
         """Return the penalty, a tensor of shape () without a gradient; `after_backward` adds its gradient."""
         if self._seen is None:
             return super().penalty()
-        return self._seen.penalty(self._wanted, self.budget, self.waste)
+        return self._seen.penalty(self._wanted, self.lam, self.eta)
 
     def after_backward(self) -> None:
         """Turn the gradients of what the network sees into those of the weights, and hand these to the optimizer."""
@@ -205,5 +205,5 @@ class TCMP(Method):
             raise ValueError(f"TCMP: every: expected at least 1 step, got {self.every}")
         if not 0.0 < self.soft <= self.crisp:
             raise ValueError(f"TCMP: expected 0 < soft <= crisp, got {self.soft} and {self.crisp}")
-        if self.budget < 0 or self.waste < 0:
-            raise ValueError(f"TCMP: budget and waste: expected at least 0, got {self.budget} and {self.waste}")
+        if self.lam < 0 or self.eta < 0:
+            raise ValueError(f"TCMP: lam and eta: expected at least 0, got {self.lam} and {self.eta}")
