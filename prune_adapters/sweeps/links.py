@@ -156,7 +156,8 @@ class Links:
             out[wire.sources] += wire.back(ones)
         for link in self.weighted:  # a unit with a weight is no such unit, whatever wires there are
             into[link.targets] = out[link.sources] = torch.nan
-        into[[unit for name in self.graph.products for unit in _units(self.graph.slices[name])]] = 1
+        for name in self.graph.products:
+            into[self.graph.slices[name]] = 1
         return into == 1, out == 1
 
     @cached_property
@@ -188,17 +189,16 @@ class Links:
             0 and 1, of float32.
         """
         found: dict[WireLink, torch.Tensor] = {}
+        missing = (~nonzero).float()
         for units, into, _ in self.layers:
             wires = [link for link in into if isinstance(link, WireLink) and link.of_product]
+            places = [slice(wire.targets.start - units.start, wire.targets.stop - units.start) for wire in wires]
             factors = {wire.wiring.factor: torch.ones(units.stop - units.start, device=self.device) for wire in wires}
-            for wire in wires:
-                own = slice(wire.targets.start - units.start, wire.targets.stop - units.start)
-                missing = wire.on((~nonzero).float())  # at most one source for each factor
-                factors[wire.wiring.factor][own] -= missing
-            for wire in wires:
-                own = slice(wire.targets.start - units.start, wire.targets.stop - units.start)
-                others = [flags[own] for factor, flags in factors.items() if factor != wire.wiring.factor]
-                found[wire] = torch.stack([*others, torch.ones_like(factors[wire.wiring.factor][own])]).prod(0)
+            for wire, place in zip(wires, places, strict=True):
+                factors[wire.wiring.factor][place] -= wire.on(missing)  # at most one source for each factor
+            for wire, place in zip(wires, places, strict=True):
+                others = [flags[place] for factor, flags in factors.items() if factor != wire.wiring.factor]
+                found[wire] = torch.stack([torch.ones_like(missing[wire.targets]), *others]).prod(0)
         return found
 
 
@@ -220,7 +220,3 @@ def _is_view(c: Connection, index: ElementIndex) -> bool:
             return False
         reach += stride * (size - 1)
     return index.offset >= 0
-
-
-def _units(units: slice) -> range:
-    return range(units.start, units.stop)
