@@ -179,6 +179,19 @@ def test_the_example_network_is_its_formula(monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(p.numel() for p in default.parameters()) == 14392
 
 
+def test_a_budget_counts_elements_and_not_their_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An element of the filters is used at each joint, one of the adjacency in each filter."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    model, x = gcn()
+    graph = pa.to_graph(model, x[:1])
+    chosen = pa.masks_from_scores(
+        pa.random_scores(model, seed=0, graph=graph), sparsity=0.5, target="effective", graph=graph
+    )
+    trimmed = ng.trim(graph.with_masks({name: mask.numpy() for name, mask in chosen.items()})).masks()
+
+    assert chosen.effective == sum(int(mask.sum()) for mask in trimmed.values()) == chosen.requested
+
+
 @pytest.mark.parametrize("stop", [1, 6, 15])
 def test_resumed_to_the_bit_by_copy_or_by_state(stop: int) -> None:
     whole, _ = made(mlp())

@@ -32,7 +32,8 @@ class WeightedLink:
         self._shape, self._taps = (c.groups, c.rows // c.groups, c.columns), c.taps
         self.is_whole = c.contiguous_offset == 0 and c.size == places.graph.parameters[c.parameter].size
         """Whether the elements are those of the parameter in their order."""
-        self._index = c.index if isinstance(c.index, ElementIndex) and _is_view(c, c.index) else None
+        is_view = isinstance(c.index, ElementIndex) and min(c.index.offset, *c.index.strides) >= 0 and c.is_distinct
+        self._index = c.index if is_view else None
         self._elements = None if self._index else places.indices(number).reshape(-1)
 
     @property
@@ -209,14 +210,3 @@ def _add_product(result: torch.Tensor, pairs: torch.Tensor, values: torch.Tensor
         result.addmv_(pairs[0], values)
     else:
         result.view(groups, -1, 1).baddbmm_(pairs, values.view(groups, -1, 1))
-
-
-def _is_view(c: Connection, index: ElementIndex) -> bool:
-    """Tell whether a view of the parameter holds the elements, each of them once."""
-    sizes = c.groups, c.rows // c.groups, c.columns, c.taps
-    reach = 1
-    for stride, size in sorted(zip(index.strides, sizes, strict=True)):
-        if size > 1 and stride < reach:
-            return False
-        reach += stride * (size - 1)
-    return index.offset >= 0
