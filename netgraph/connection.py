@@ -114,6 +114,19 @@ class Connection:
         same = all(s == o or n <= 1 for s, o, n in zip(self.index.strides, order, sizes, strict=True))
         return self.index.offset if same else None
 
+    @property
+    def is_distinct(self) -> bool:
+        """Whether each element has one bit: not in an expanded parameter, and False where only counting could tell."""
+        if not isinstance(self.index, ElementIndex):
+            return len(np.unique(self.index)) == self.size
+        sizes = (self.groups, self.rows // max(self.groups, 1), self.columns, self.taps)
+        reach = 1
+        for stride, size in sorted((abs(stride), size) for stride, size in zip(self.index.strides, sizes, strict=True)):
+            if size > 1 and stride < reach:
+                return False
+            reach += stride * (size - 1)
+        return True
+
     def elements(self) -> np.ndarray:
         """Return the flat parameter index of each bit: ndarray of int64, shape (rows, columns, taps)."""
         if isinstance(self.index, np.ndarray):

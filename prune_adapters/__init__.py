@@ -51,6 +51,7 @@ from prune_adapters.layers import (
 )
 from prune_adapters.masks import check_masks, to_masks
 from prune_adapters.methods import (
+    TCMP,
     DynamicSparseTraining,
     GradualPruning,
     IterativePruning,
@@ -86,6 +87,7 @@ from prune_adapters.trace import Operation, known_operators, register_rule, to_g
 from prune_adapters.train import accuracy, train
 
 __all__ = [
+    "TCMP",
     "BlockPlan",
     "ChannelGroup",
     "Checkpoint",

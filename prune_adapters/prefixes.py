@@ -120,7 +120,7 @@ class ConsistentCounter:
     shapes : mapping of str to tuple of int
         Shapes of the scored parameters.
     positions : list of int or None
-        Their connections, where each parameter has one use only.
+        Their connections, where each element has one use only.
 
     Examples
     --------
@@ -142,7 +142,7 @@ class ConsistentCounter:
                 known = graph.parameters[name].shape if name in graph.parameters else "no such parameter"
                 raise ValueError(f"scores for {name!r}: got shape {shape}, the graph has {known}")
         positions = [i for i, c in enumerate(graph.weighted) if c.parameter in shapes]
-        once = all(len(graph.uses(name)) <= 1 for name in shapes)
+        once = all(len(graph.uses(name)) <= 1 and all(c.is_distinct for c in graph.uses(name)) for name in shapes)
         return cls(graph, shapes, positions if once else None)
 
     def __call__(self, kept: list[np.ndarray]) -> int:
