@@ -60,7 +60,9 @@ def compare(
         rows.append(Row(f"{label}: SWD, {name}", share[name], "%", "reference term", share["reference"]))
     rows.append(Row(f"{label}: SWD, decoupled, refresh 1, share of a step", share["adam"], "%"))
     if "channels" in share:
-        rows.append(Row(f"{label}: SWD of channels, refresh 1, share of a step", share["channels"], "%"))
+        rows.append(
+            Row(f"{label}: SWD of channels, refresh 1, share of a step", share["channels"], "%", target=targets[1])
+        )
     return rows
 
 

@@ -31,7 +31,19 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What a result depends on beside method, density and seed; `subset` training pictures, all of them if 0."""
+    """What a result depends on beside method, density and seed.
+
+    Parameters
+    ----------
+    network : str
+    width : int
+        0 is the usual one.
+    epochs : int
+    subset : int
+        Training pictures; 0 is all of them.
+    shrink : float
+        log10 that weights under SWD shrink to in 1,000 steps; -15 is near the most that is stable at momentum 0.9.
+    """
 
     network: str
     width: int
@@ -45,7 +57,7 @@ class Setting:
         return {"experiment": "swd", "rate": RATE, "momentum": MOMENTUM, "decay": DECAY, "batch": BATCH} | asdict(self)
 
     def built(self) -> nn.Module:
-        """Return the network, with fresh weights; a width of 0 is the usual one."""
+        """Return the network, with fresh weights."""
         return NETWORKS[self.network](**({"width": self.width} if self.width else {}))
 
 
@@ -119,7 +131,10 @@ def made(
     if name in REFRESHES:
         rates = [RATE * (1 + np.cos(np.pi * step / steps)) / 2 for step in range(steps)]
         known = {"weight_decay": DECAY, "steps": steps, "momentum": MOMENTUM}
-        more |= {"a_max": pa.suggest_a_max(rates, shrink=setting.shrink, **known), "refresh": REFRESHES[name]}
+        more |= {
+            "a_max": pa.suggest_a_max(rates, shrink=setting.shrink * steps / 1000, **known),
+            "refresh": REFRESHES[name],
+        }
     return METHODS[name](model, sparsity=1 - density, steps=steps, optimizer=optimizer, **more)
 
 

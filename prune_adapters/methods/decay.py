@@ -12,7 +12,7 @@ from prune_adapters.methods.decay_term import GrowingDecay
 from prune_adapters.ops import kth_largest
 from prune_adapters.select import Selection
 
-__all__ = ["SelectiveWeightDecay"]
+__all__ = ["SelectiveWeightDecay", "below"]
 
 BITS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.bfloat16: torch.int16, torch.float16: torch.int16}
 """Integers in whose order positive floats are."""

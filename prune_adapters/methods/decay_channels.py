@@ -71,7 +71,7 @@ class SelectiveChannelDecay(GrowingDecay):
     def __post_init__(self) -> None:
         self._table = _Table(self.model, self.groups)
         self._gone: dict[str, torch.Tensor] = {}
-        self._last: list[int] = []
+        self._last = np.zeros(0, dtype=np.int64)
         super().__post_init__()
         self._check_channels()
 
@@ -90,14 +90,14 @@ class SelectiveChannelDecay(GrowingDecay):
         return self._table.touched if self.filters else self._table.norms
 
     def _select(self) -> None:
-        self._gone = self._table.gone(self._places())
+        self._gone = self._table.gone(self._places(), self._acts())
 
     def _part(self, name: str, weight: torch.Tensor) -> torch.Tensor | None:
         return torch.where(self._gone[name], weight, 0.0) if name in self._gone else None
 
     def _wanted(self) -> Selection:
         self._last = self._places()
-        gone = self._table.gone(self._last)
+        gone = self._table.gone(self._last, self._table.touched)
         owners = parameter_owners(self.model)
         masks = {
             name: torch.ones_like(held[0][0].get_parameter(held[0][1]), dtype=torch.bool)
@@ -110,18 +110,18 @@ class SelectiveChannelDecay(GrowingDecay):
     def _requested(self) -> int:
         return self._table.total - round(self.sparsity * self._table.total)
 
-    def _places(self) -> list[int]:
+    def _places(self) -> np.ndarray:
         """Return the places of the groups to remove: the fewest of the smallest that leave a network small enough."""
         order = self._table.removal_order()
         number = bisect_left(range(len(order)), -self._requested, key=lambda n: -self._table.left(order[:n]))
-        return sorted(order[:number])
+        return np.sort(order[:number])
 
     def _own_state(self) -> dict[str, object]:
-        return super()._own_state() | {"gone": dict(self._gone), "last": list(self._last)}
+        return super()._own_state() | {"gone": dict(self._gone), "last": self._last.tolist()}
 
     def _load_own_state(self, own: Mapping[str, Any]) -> None:
         super()._load_own_state(own)
-        self._gone, self._last = dict(own["gone"]), list(own["last"])
+        self._gone, self._last = dict(own["gone"]), np.array(own["last"], dtype=np.int64)
 
     def _check_channels(self) -> None:
         given = self.parameters, self.scope, self.target, self.consistent
@@ -158,49 +158,60 @@ class _Table:
         scales = {f"{path}.weight".lstrip(".") for group in self.groups for path in self._scales(group)}
         self.norms = [name for name in self._owners if f"{name.rpartition('.')[0]}.weight".lstrip(".") in scales]
         self.touched = list(self._owners)
-        self._ranked = [(name, torch.from_numpy(self._owners[name][0])) for name in self.norms if name in scales]
+        self._ranked = [(name, self._owners[name][0]) for name in self.norms if name in scales]
+        self._layers = [np.flatnonzero([path in group.outputs for group in self.groups]) for path in self._paths()]
+        self._count_sides()
 
-    def left(self, removed: Sequence[int]) -> int:
+    def left(self, removed: np.ndarray) -> int:
         """Return the number of parameters without some groups."""
-        kept = np.ones(len(self.groups) + 1, dtype=bool)  # the last one is that of entries without a group
-        kept[list(removed)] = False
-        total = self.total
-        for name, owners in self._owners.items():
-            size = self.model.get_parameter(name).numel()
-            share = size
-            for owner in owners.values():
-                share = share // owner.size * int(kept[owner].sum())
-            total += share - size
-        return total
+        sides = np.add.reduceat(np.append(self._kept(removed), 1)[self._entries], self._sides)
+        return self._fixed + int((np.multiply.reduceat(sides, self._firsts) * self._rests).sum())
 
-    def gone(self, removed: Sequence[int]) -> dict[str, torch.Tensor]:
-        """Return which elements go with some groups, by parameter, where any do."""
-        is_removed = np.zeros(len(self.groups) + 1, dtype=bool)
-        is_removed[list(removed)] = True
+    def gone(self, removed: np.ndarray, names: Iterable[str]) -> dict[str, torch.Tensor]:
+        """Return which elements go with some groups, of the parameters of which any do."""
+        kept = np.append(self._kept(removed), 1)
         found: dict[str, torch.Tensor] = {}
-        for name, owners in self._owners.items():
+        for name in names:
             weight = self.model.get_parameter(name)
-            for dim, owner in owners.items():
-                if (entries := np.flatnonzero(is_removed[owner])).size:
+            for dim, owner in self._owners[name].items():
+                if (entries := np.flatnonzero(kept[owner] == 0)).size:
                     mask = found.setdefault(name, torch.zeros_like(weight, dtype=torch.bool))
                     mask.index_fill_(dim, torch.from_numpy(entries).to(weight.device), True)
         return found
 
-    def removal_order(self) -> list[int]:
+    def removal_order(self) -> np.ndarray:
         """Return the groups from the first to go to the last; the best of each layer is left out, for it stays."""
-        ranks = np.argsort(-self._criterion(), kind="stable").tolist()
-        protected: dict[str, int] = {}
-        for place in ranks:
-            for path in self.groups[place].outputs:
-                protected.setdefault(path, place)
-        staying = set(protected.values())
-        return [place for place in reversed(ranks) if place not in staying]
+        ranks = np.argsort(-self._criterion(), kind="stable")
+        place_of = np.argsort(ranks)
+        may_go = np.ones(len(ranks), dtype=bool)
+        may_go[[own[place_of[own].argmin()] for own in self._layers]] = False
+        last_first = ranks[::-1]
+        return last_first[may_go[last_first]]
+
+    def _kept(self, removed: np.ndarray) -> np.ndarray:
+        kept = np.ones(len(self.groups), dtype=np.int64)
+        kept[removed] = 0
+        return kept
+
+    def _count_sides(self) -> None:
+        """Lay out the entries along all dimensions in one row, so that one pass counts those that are kept."""
+        owners = [owner for own in self._owners.values() for owner in own.values()]
+        sizes = [self.model.get_parameter(name).numel() for name in self._owners]
+        entries = [np.prod([owner.size for owner in own.values()], dtype=np.int64) for own in self._owners.values()]
+        self._entries = np.concatenate(owners)
+        self._sides = np.cumsum([0, *(owner.size for owner in owners[:-1])])
+        self._firsts = np.cumsum([0, *(len(own) for own in self._owners.values())])[:-1]
+        self._rests = np.array(sizes) // np.array(entries)
+        self._fixed = self.total - sum(sizes)
+
+    def _paths(self) -> list[str]:
+        return list(dict.fromkeys(path for group in self.groups for path in group.outputs))
 
     def _criterion(self) -> np.ndarray:
         """Return the largest absolute scale of each group."""
         found = np.zeros(len(self.groups) + 1)
         for name, owner in self._ranked:
-            np.maximum.at(found, owner.numpy(), self.model.get_parameter(name).detach().abs().double().cpu().numpy())
+            np.maximum.at(found, owner, self.model.get_parameter(name).detach().abs().double().cpu().numpy())
         return found[:-1]
 
     def _scales(self, group: ChannelGroup) -> list[str]:
