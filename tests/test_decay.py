@@ -10,6 +10,8 @@ from torch.testing import assert_close
 
 import netgraph as ng
 import prune_adapters as pa
+from networks import ResNet
+from networks.residual import BasicBlock
 from prune_adapters.methods.decay import below
 
 MU = 1e-2
@@ -267,19 +269,20 @@ def test_an_unstable_strength_is_told_once():
 
 
 @pytest.mark.filterwarnings(UNHEALTHY)
-@pytest.mark.parametrize("seed", range(6))
-def test_the_guard_leaves_every_layer_a_path_at_the_exact_budget(seed):
-    model = net(seed)
-    with torch.no_grad():
-        model[2].weight.mul_(1e-3)  # so that magnitudes alone remove it whole
+@pytest.mark.parametrize("consistent", [False, True])
+@pytest.mark.parametrize("network", [net, lambda seed: ResNet(BasicBlock, (1, 1), width=4, stem="cifar")])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_guard_leaves_every_layer_a_path_at_the_exact_budget(network, seed, consistent):
+    torch.manual_seed(seed)
+    model = network(seed)
     graph = pa.to_graph(model, torch.ones(1, 3, 6, 6))
-    method = make(model, graph=graph, guard=True, sparsity=0.97)
+    method = make(model, graph=graph, guard=True, consistent=consistent, sparsity=0.98)
     chosen = method.finish()
     kept = ng.trim(ng.with_weights(graph, {n: m.numpy() for n, m in chosen.items()})).masks()
-    unguarded = pa.masks_from_scores(pa.magnitude_scores(net(seed)), sparsity=0.97)
 
-    assert chosen.direct == chosen.requested == unguarded.direct
+    assert chosen.direct == chosen.requested == chosen.total - round(0.98 * chosen.total)
     assert all(kept[name].any() for name in chosen)
+    assert not consistent or chosen.effective == chosen.direct
 
 
 def test_the_guard_says_when_there_are_too_few_weights():

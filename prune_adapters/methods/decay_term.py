@@ -58,7 +58,7 @@ class GrowingDecay(Method):
     @property
     def strength(self) -> float:
         """The a of the next step, between a_min and a_max."""
-        return decay_strength(self.step / self.steps, a_min=self.a_min, a_max=self.a_max)
+        return self._strength(self.step)
 
     @property
     def shrinkage(self) -> float:
@@ -69,7 +69,7 @@ class GrowingDecay(Method):
         """Return what to add to the loss: the term if it is wanted as a loss, else 0."""
         total = super().penalty()
         if self._brought_in_by("loss"):
-            for mu, _, held in self._selected_decays():
+            for mu, _, held in self._selected_decays(self.step):
                 parts = [self._part(name, weight) for name, weight in held]
                 squares = [part.float().square().sum() for part in parts if part is not None]
                 total = total + sum(squares, start=total.new_zeros(())) * (mu * self.strength / 2)
@@ -79,18 +79,17 @@ class GrowingDecay(Method):
         """Add the gradient of the term, unless it is in the loss or decoupled."""
         if self._brought_in_by("gradient"):
             with torch.no_grad():
-                for mu, _, held in self._selected_decays():
+                for mu, _, held in self._selected_decays(self.step):
                     pairs = [(w.grad, self._part(n, w.detach())) for n, w in held if w.grad is not None]
                     self._add(pairs, mu * self.strength)
 
     def _update(self) -> None:
         if self._brought_in_by("decoupled"):
-            self.step -= 1  # the step that this belongs to
+            step = self.step - 1  # the one that has just been taken
             with torch.no_grad():
-                for mu, group, held in self._selected_decays():
-                    gone = -math.expm1(-float(group["lr"]) * mu * self.strength)
+                for mu, group, held in self._selected_decays(step):
+                    gone = -math.expm1(-float(group["lr"]) * mu * self._strength(step))
                     self._add([(w.detach(), self._part(n, w.detach())) for n, w in held], -gone)
-            self.step += 1
 
     def _acts(self) -> list[str]:
         """Return the names of the parameters that the term acts on."""
@@ -133,8 +132,12 @@ class GrowingDecay(Method):
             own = "gradient" if self.optimizer is None or isinstance(self.optimizer, COUPLED) else "decoupled"
         return own == way and self._chosen is None
 
-    def _selected_decays(self) -> Iterator[tuple[float, dict[str, Any], list[Held]]]:
-        if self.step % self.refresh == 0 or not self._is_selected:
+    def _strength(self, step: int) -> float:
+        return decay_strength(step / self.steps, a_min=self.a_min, a_max=self.a_max)
+
+    def _selected_decays(self, step: int) -> Iterator[tuple[float, dict[str, Any], list[Held]]]:
+        """Yield what `_decays` does, with P found anew if the step is one for that."""
+        if step % self.refresh == 0 or not self._is_selected:
             self._select()
             self._is_selected = True
         yield from self._decays()
