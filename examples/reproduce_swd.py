@@ -101,7 +101,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--shrink", type=float, default=SHRINK, help="log10 that SWD shrinks weights to in 1,000 steps")
     parser.add_argument("--results", type=Path, default=Path("out/swd.sqlite"))
-    parser.add_argument("--quick", action="store_true", help="digits, two densities, one seed: shows that it runs")
+    parser.add_argument("--quick", action="store_true", help="digits, one density, one seed: shows that it runs")
     return parser.parse_args()
 
 
@@ -109,7 +109,7 @@ def main() -> None:
     """Run what is missing, and print the table."""
     options = parsed()
     if options.quick:
-        options.network, options.data, options.seeds, options.densities = "digits", None, 1, [10.0, 2.0]
+        options.network, options.data, options.seeds, options.densities = "digits", None, 1, [5.0]
         options.epochs = options.epochs or 10
     if options.network != "digits" and options.data is None:
         sys.exit(f"--network {options.network}: expected a folder with its pictures; pass --data or set NETGRAPH_DATA")
