@@ -6,7 +6,8 @@
 
 prints a table with mean and spread over the seeds, all methods at the same number of epochs, and keeps every run in
 out/swd.sqlite; what was stopped goes on from there. "direct" is the share of weights that masks keep, "effective" the
-share that also lies on a path from the input to the output; both are over all edges, the last removal done.
+share that also lies on a path from the input to the output; both are over all edges, the last removal done. Selective
+weight decay needs some 1,000 steps or more: the 70 of --quick show that it runs, and no more than that.
 
 FOLDER (or NETGRAPH_DATA) holds CIFAR-10 as cifar10_jpeg_train.npz and cifar10_jpeg_test.npz, or 5,000 and 1,000
 pictures of Fashion-MNIST as fashion_mnist_small_5000_1000.npz.
