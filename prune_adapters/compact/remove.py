@@ -1,6 +1,6 @@
 """Live channels removed on purpose, group by group."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from prune_adapters.apply import remembered_masks
 from prune_adapters.compact.compact import smaller
 from prune_adapters.compact.decide import Decision
 from prune_adapters.errors import CompactError
-from prune_adapters.groups import TRANSPOSED, ChannelGroup, all_groups
+from prune_adapters.groups import ChannelGroup, all_groups, silenced
 from prune_adapters.masks import bare_module
 from prune_adapters.trace.example import ExampleInputs
 from prune_adapters.trace.tracer import capture
@@ -68,7 +68,7 @@ def remove_channels(model: nn.Module, groups: Iterable[ChannelGroup], example_in
     wanted = _checked(groups, all_groups(capture(bare, example_inputs), bare))
     masks = {name: mask.clone() for name, mask in remembered_masks(bare).items()}
     for group in wanted:
-        for name, entries in _silenced(group, bare):
+        for name, entries in silenced(group, bare):
             mask = masks.setdefault(name, torch.ones_like(bare.get_parameter(name), dtype=torch.bool))
             mask[entries] = False
     result, decision = smaller(bare, masks, example_inputs)
@@ -87,33 +87,6 @@ def _checked(groups: Iterable[ChannelGroup], known: tuple[ChannelGroup, ...]) ->
         if not group.removable:
             raise CompactError(f"{_named(group)} cannot be removed: {group.obstacle}")
     return wanted
-
-
-def _silenced(group: ChannelGroup, model: nn.Module) -> Iterator[tuple[str, tuple]]:
-    """Yield the parameters that become zero, and where."""
-    for path, channels in group.outputs.items():
-        module, index = model.get_submodule(path), list(channels)
-        prefix = "in_proj_" if isinstance(module, nn.MultiheadAttention) else ""
-        if getattr(module, f"{prefix}bias", None) is not None:
-            yield _name(path, f"{prefix}bias"), (index,)
-        if getattr(module, f"{prefix}weight", None) is None or isinstance(module, nn.PReLU):
-            continue
-        if not isinstance(module, (*TRANSPOSED, nn.Embedding)):
-            yield _name(path, f"{prefix}weight"), (index,)
-        elif getattr(module, "groups", 1) == 1:
-            yield _name(path, "weight"), (slice(None), index)
-    for path, channels in group.inputs.items():
-        module, index = model.get_submodule(path), list(channels)
-        if isinstance(module, TRANSPOSED):
-            yield _name(path, "weight"), (index,)
-        elif getattr(module, "groups", 1) == 1:
-            yield _name(path, "weight"), (slice(None), index)
-    for name, (dim, entries) in group.parameters.items():
-        yield name, (*[slice(None)] * dim, list(entries))
-
-
-def _name(path: str, parameter: str) -> str:
-    return f"{path}.{parameter}".lstrip(".")
 
 
 def _check_gone(group: ChannelGroup, decision: Decision, model: nn.Module) -> None:

@@ -13,6 +13,7 @@ from prune_adapters.groups.layers import (
 )
 from prune_adapters.groups.movements import moves_alike
 from prune_adapters.groups.raw import ParameterSlots, raw_parameters
+from prune_adapters.groups.silenced import silenced
 from prune_adapters.groups.slots import Coupling, Slots, Whole
 from prune_adapters.groups.step import Facts, LayerSlots, Movement, Recorder
 
@@ -39,4 +40,5 @@ __all__ = [
     "moves_alike",
     "raw_parameters",
     "rebuildable",
+    "silenced",
 ]
