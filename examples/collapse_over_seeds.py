@@ -42,6 +42,8 @@ METHODS: dict[str, Make] = {
     "magnitude, gradual": partial(pa.GradualPruning, every=5),
     "magnitude, iterative": partial(pa.IterativePruning, rounds=4),
     "lottery ticket": partial(pa.IterativePruning, rounds=4, rewind="weights"),
+    "SWD": partial(pa.SelectiveWeightDecay, a_max=1e5, weight_decay=5e-4, refresh=10),
+    "TCMP": partial(pa.TCMP, every=5),
     "RigL": partial(pa.DynamicSparseTraining, every=10),
     "SET": partial(pa.DynamicSparseTraining, every=10, grow="random"),
 }

@@ -27,6 +27,10 @@ METHODS: dict[str, Callable[..., pa.Method]] = {
     "learning_rate_rewinding": partial(pa.IterativePruning, rounds=3, rewind="learning_rate"),
     "lottery_ticket": partial(pa.IterativePruning, rounds=3, rewind="weights", rewind_at=0.4),
     "rigl": partial(pa.DynamicSparseTraining, every=3),
+    "swd": partial(pa.SelectiveWeightDecay, a_max=1e4),
+    "swd_guarded": partial(pa.SelectiveWeightDecay, a_max=1e4, guard=True),
+    "swd_decoupled": partial(pa.SelectiveWeightDecay, a_max=1e4, term="decoupled", refresh=4),
+    "tcmp": partial(pa.TCMP, every=2),
     "set": partial(pa.DynamicSparseTraining, every=3, grow="random"),
 }
 GROWING = {"rigl", "set"}

@@ -29,6 +29,10 @@ from methods_cases import (
 TOTAL = 6 * 16 + 16 * 12 + 12 * 4
 BUDGETS = [("direct", False), ("direct", True), ("effective", False), ("effective", True)]
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Selective.*what is removed still has"),  # the runs are short
+    pytest.mark.filterwarnings("ignore:Selective.*stable"),
+]
 every_method = pytest.mark.parametrize("name", METHODS)
 
 

@@ -8,7 +8,6 @@ from prune_adapters.methods.magnitude import GradualPruning, IterativePruning, O
 from prune_adapters.methods.method import Method
 from prune_adapters.methods.schedules import cubic_sparsity, geometric_sparsity
 from prune_adapters.methods.store import load_method, read_method, restore_method, save_method
-from prune_adapters.methods.store import load_method, read_method, save_method
 from prune_adapters.methods.tcmp import TCMP
 
 __all__ = [

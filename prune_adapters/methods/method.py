@@ -141,7 +141,7 @@ class Method:
             "step": self.step,
             "masks": remembered_masks(self.model),
             "chosen": None if self._chosen is None else _as_numbers(self._chosen),
-            "kept": self._kept() if self._prunes_at_start else {},
+            "kept": self._kept_weights() if self._prunes_at_start else {},
             "own": self._own_state(),
         }
 
@@ -171,7 +171,7 @@ class Method:
         """Whether the model has masks as soon as the method is made."""
         return False
 
-    def _kept(self) -> Scores:
+    def _kept_weights(self) -> Scores:
         """Return the kept weights: a model that is loaded first may lose some to the masks of the start."""
         return {name: whole(self._weight(name).detach())[mask] for name, mask in remembered_masks(self.model).items()}
 
