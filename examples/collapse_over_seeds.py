@@ -7,6 +7,7 @@ the last path goes often (layer collapse), and the accuracy with it; with it, ne
 """
 
 import argparse
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,10 +25,17 @@ import prune_adapters as pa
 
 WIDTHS = (64, 100, 60, 40, 10)
 BATCH = 64
+RATE = 3e-3
 
 
 def random_scores(model: nn.Module) -> dict[str, torch.Tensor]:
     return pa.random_scores(model, seed=torch.initial_seed())
+
+
+def selective_decay(model: nn.Module, *, steps: int, **settings) -> pa.Method:
+    decay = {"weight_decay": 5e-4, "steps": steps}
+    a_max = pa.suggest_a_max([RATE], shrink=-6.0, decoupled=True, **decay)
+    return pa.SelectiveWeightDecay(model, a_max=a_max, refresh=10, **decay, **settings)
 
 
 Make = Callable[..., pa.Method]
@@ -42,7 +50,7 @@ METHODS: dict[str, Make] = {
     "magnitude, gradual": partial(pa.GradualPruning, every=5),
     "magnitude, iterative": partial(pa.IterativePruning, rounds=4),
     "lottery ticket": partial(pa.IterativePruning, rounds=4, rewind="weights"),
-    "SWD": partial(pa.SelectiveWeightDecay, a_max=1e5, weight_decay=5e-4, refresh=10),
+    "SWD": selective_decay,
     "TCMP": partial(pa.TCMP, every=5),
     "RigL": partial(pa.DynamicSparseTraining, every=10),
     "SET": partial(pa.DynamicSparseTraining, every=10, grow="random"),
@@ -73,7 +81,7 @@ def run(make: Make, seed: int, *, steps: int, sparsity: float, consistent: bool)
     x, y = digits()
     model = network(seed)
     graph = pa.to_graph(model, x[:1])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
     method = make(
         model, sparsity=sparsity, steps=steps, optimizer=optimizer, graph=graph, consistent=consistent, seed=seed
     )
@@ -118,5 +126,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore", message="Selective.*what is removed")  # so few steps are too few for it
     torch.set_num_threads(1)
     main()
