@@ -68,6 +68,8 @@ METHODS: dict[str, Make] = {
     "one-shot magnitude": partial(pa.OneShotPruning, at=0.5),
     "iterative magnitude": partial(pa.IterativePruning, rounds=5),
     "gradual magnitude": pa.GradualPruning,
+    "gradual, consistent": partial(pa.GradualPruning, consistent=True),
+    "iterative, consistent": partial(pa.IterativePruning, rounds=5, consistent=True),
 }
 """Half of the epochs are fine-tuning after one shot, a sixth after the last of five rounds, 30 % after the gradual."""
 

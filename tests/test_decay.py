@@ -12,7 +12,7 @@ import netgraph as ng
 import prune_adapters as pa
 from networks import ResNet
 from networks.residual import BasicBlock
-from prune_adapters.methods.decay import below
+from prune_adapters.methods.decay.weights import below
 
 MU = 1e-2
 UNHEALTHY = "ignore:SelectiveWeightDecay. what is removed"

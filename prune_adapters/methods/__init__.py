@@ -1,8 +1,12 @@
 """Methods that prune while a network trains, each used from any loop through the same four calls."""
 
-from prune_adapters.methods.decay import SelectiveWeightDecay
-from prune_adapters.methods.decay_channels import SelectiveChannelDecay
-from prune_adapters.methods.decay_schedule import decay_shrink, decay_strength, suggest_a_max
+from prune_adapters.methods.decay import (
+    SelectiveChannelDecay,
+    SelectiveWeightDecay,
+    decay_shrink,
+    decay_strength,
+    suggest_a_max,
+)
 from prune_adapters.methods.dynamic import DynamicSparseTraining
 from prune_adapters.methods.magnitude import GradualPruning, IterativePruning, OneShotPruning
 from prune_adapters.methods.method import Method

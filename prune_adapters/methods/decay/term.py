@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from prune_adapters.masks import parameter_owners
-from prune_adapters.methods.decay_schedule import decay_strength, stable_decay
+from prune_adapters.methods.decay.schedule import decay_strength, stable_decay
 from prune_adapters.methods.method import Method
 from prune_adapters.select import Selection
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from prune_adapters.groups import ChannelGroup, silenced
 from prune_adapters.masks import bare_module, parameter_owners
-from prune_adapters.methods.decay_term import GrowingDecay
+from prune_adapters.methods.decay.term import GrowingDecay
 from prune_adapters.methods.method import Setting
 from prune_adapters.select import Selection
 

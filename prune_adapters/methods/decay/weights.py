@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from prune_adapters.budgets import layer_budgets
-from prune_adapters.methods.decay_guard import with_paths
-from prune_adapters.methods.decay_term import GrowingDecay
+from prune_adapters.methods.decay.guard import with_paths
+from prune_adapters.methods.decay.term import GrowingDecay
 from prune_adapters.ops import kth_largest
 from prune_adapters.select import Selection
 
