@@ -47,7 +47,7 @@ class TCMP(Method):
         Factor of ``(sum of psi off the paths) / n`` in the penalty: eta of [1]_.
     pull : float
         Factor of the gradient that goes through the two flags: 1 as in [1]_; 0 takes them as constants, which costs
-        less and was no worse in ``examples/reproduce_tcmp.py``.
+        less and was about as good in ``examples/reproduce_tcmp.py``.
 
     Notes
     -----
