@@ -107,7 +107,8 @@ class _Joins(torch.autograd.Function):
             return None, None, *pulls
         graph, links = ctx.of
         live, passing, nonzero = ctx.flags
-        pulled = {name: pull / links.n_uses(name) for name, pull in pulled.items()}
+        uses = {name: links.n_uses(name) for name in pulled}
+        pulled = {name: pull if uses[name] == 1 else pull / uses[name] for name, pull in pulled.items()}
         walk = _Walk(graph, links, psi, live, passing, nonzero)
         return None, None, *walk.gradients(pulled).values()
 
