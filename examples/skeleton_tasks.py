@@ -20,7 +20,8 @@ __all__ = ["METHODS", "NETWORKS", "Run", "data", "train"]
 
 Data = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 Start = Callable[["Run", nn.Module, ng.NetGraph, torch.optim.Optimizer], pa.Method]
-RATE, DECAY, NOISE, SMOOTHING = 2e-3, 1e-3, 0.1, 0.05
+RATES = {"mlp": 2e-3, "gcn": 8e-3}
+DECAY, NOISE, SMOOTHING = 1e-3, 0.1, 0.05
 EFFECTIVE = {"target": "effective", "consistent": True}
 PRUNED_AT = 2 / 3
 """Fraction of the steps after which one shot prunes; the rest is fine-tuning."""
@@ -113,6 +114,10 @@ def _tcmp(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim
     return pa.TCMP(model, **_common(run, graph, optimizer))
 
 
+def _tcmp_of_constants(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim.Optimizer) -> pa.Method:
+    return pa.TCMP(model, **_common(run, graph, optimizer), pull=0.0)
+
+
 METHODS: dict[str, Start | None] = {
     "dense": None,
     "one-shot": _one_shot,
@@ -123,6 +128,7 @@ METHODS: dict[str, Start | None] = {
     "gradual, effective": _gradual,
     "consistent regrowth": _regrowth,
     "TCMP": _tcmp,
+    "TCMP, flags constant": _tcmp_of_constants,
 }
 if not hasattr(pa, "synflow_scores"):
     del METHODS["SynFlow, effective"]
@@ -139,13 +145,13 @@ def train(run: Run, folder: Path | None, start: Start | None = None) -> Trained:
     warnings.filterwarnings("ignore", message="(direct|effective) target missed")  # both sizes are shown
     model = NETWORKS[run.network](x.shape[1])
     graph = _graph(run.network, x.shape[1])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATES[run.network], weight_decay=DECAY)
     start = start or METHODS[run.method]
     method = start(run, model, graph, optimizer) if start else None
     criterion = nn.CrossEntropyLoss(label_smoothing=SMOOTHING)
     for epoch in range(run.epochs):
         for group in optimizer.param_groups:
-            group["lr"] = RATE * 0.5 * (1 + math.cos(math.pi * epoch / run.epochs))
+            group["lr"] = RATES[run.network] * 0.5 * (1 + math.cos(math.pi * epoch / run.epochs))
         optimizer.zero_grad()
         loss = criterion(model(x + NOISE * torch.randn_like(x)), y)
         (loss if method is None else loss + method.penalty()).backward()

@@ -107,6 +107,25 @@ def test_without_a_penalty_none_is_added() -> None:
     assert (one.model[2].weight.grad != other.model[2].weight.grad).any()
 
 
+def test_the_gradient_through_the_flags_has_a_factor() -> None:
+    """From one state on, the gradients are linear in it."""
+    state, before, found = None, {}, []
+    for pull in (1.0, 0.0, 0.5):
+        method, _ = made(mlp(torch.float64), pull=pull)
+        if state is None:
+            take(method, 9)
+            state, before = method.state_dict(), copy.deepcopy(method.model.state_dict())
+        method.load_state_dict(state | {"settings": method.settings})
+        method.model.load_state_dict(before)
+        method.optimizer.zero_grad()
+        loss_of(method.model).backward()
+        method.after_backward()
+        found.append(torch.cat([layer.weight.grad.flatten() for layer in method.model if isinstance(layer, nn.Linear)]))
+
+    torch.testing.assert_close(found[2], (found[0] + found[1]) / 2)
+    assert (found[0] != found[1]).any()
+
+
 def test_weights_come_back_before_the_end() -> None:
     method, _ = made(mlp(), steps=60, every=1)
     returned, before = 0, torch.ones(8, 12, dtype=torch.bool)
@@ -227,7 +246,7 @@ def test_a_step_without_after_backward_says_so() -> None:
         ({"begin": 0.8}, "TCMP: expected 0 <= begin < end <= 1, got 0.8 and 0.7"),
         ({"every": 0}, "TCMP: every: expected at least 1 step, got 0"),
         ({"soft": 200.0}, "TCMP: expected 0 < soft <= crisp, got 200.0 and 100.0"),
-        ({"eta": -1.0}, "TCMP: lam and eta: expected at least 0, got 10.0 and -1.0"),
+        ({"eta": -1.0}, "TCMP: lam, eta and pull: expected at least 0, got 10.0, -1.0 and 1.0"),
     ],
 )
 def test_bad_settings(settings: dict, message: str) -> None:

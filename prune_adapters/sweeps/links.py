@@ -176,6 +176,11 @@ class Links:
         own = [link for link in self.weighted if link.parameter == parameter]
         return len(own) == 1 and own[0].is_view
 
+    def n_uses(self, parameter: str) -> float:
+        """Return the mean number of uses of an element of a parameter, at least 1."""
+        size = sum(c.size for c in self.graph.uses(parameter))
+        return max(1.0, size / max(1, self.graph.parameters[parameter].size))
+
     def opened(self, nonzero: torch.Tensor) -> dict[WireLink, torch.Tensor]:
         """Return for each wire into a product at which of its targets all other factors are nonzero.
 

@@ -79,8 +79,8 @@ class Supervision:
         -------
         dict of str to Tensor
             0 and 1 in the shape and dtype of `psi`; ``psi * joins`` are the effective masks. An element with several
-            uses joins if it does in any, and its gradient goes to all of them. In a cyclic graph the gradient ends
-            where a feedback connection comes from.
+            uses joins if it does in any, and its gradient is shared out over all of them. In a cyclic graph the
+            gradient ends where a feedback connection comes from.
         """
         return dict(zip(psi, _Joins.apply(self.graph, tuple(psi), *psi.values()), strict=True))
 
@@ -107,6 +107,8 @@ class _Joins(torch.autograd.Function):
             return None, None, *pulls
         graph, links = ctx.of
         live, passing, nonzero = ctx.flags
+        uses = {name: links.n_uses(name) for name in pulled}
+        pulled = {name: pull if uses[name] == 1 else pull / uses[name] for name, pull in pulled.items()}
         walk = _Walk(graph, links, psi, live, passing, nonzero)
         return None, None, *walk.gradients(pulled).values()
 

@@ -49,15 +49,19 @@ class Effective:
         The weights; not copied.
     band : Band
     supervision : Supervision
+    pull : float
+        Factor of the gradient that goes through what joins.
     """
 
-    def __init__(self, own: Mapping[str, torch.Tensor], band: Band, supervision: Supervision) -> None:
+    def __init__(
+        self, own: Mapping[str, torch.Tensor], band: Band, supervision: Supervision, pull: float = 1.0
+    ) -> None:
         self.own = {name: weight.detach().requires_grad_() for name, weight in own.items()}
-        self._band, self._supervision = band, supervision
+        self._band, self._supervision, self._pull = band, supervision, pull
         with torch.enable_grad():
             found = {name: band.psi(name, weight) for name, weight in self.own.items()}
             self._psi = {name: psi if psi.dtype == torch.float64 else psi.float() for name, (_, psi) in found.items()}
-            self._joins = supervision(self._psi)
+            self._joins = self._joined()
             self.weights = {name: own * self._joins[name].to(own.dtype) for name, (own, _) in found.items()}
             """What the layers see."""
         self._penalty: torch.Tensor | None = None
@@ -65,7 +69,14 @@ class Effective:
     def __deepcopy__(self, memo: dict) -> "Effective":
         """Make it again: torch copies no tensors in the middle of a graph."""
         own = {name: weight.detach().clone() for name, weight in self.own.items()}
-        return Effective(own, copy.deepcopy(self._band, memo), copy.deepcopy(self._supervision, memo))
+        return Effective(own, copy.deepcopy(self._band, memo), copy.deepcopy(self._supervision, memo), self._pull)
+
+    def _joined(self) -> dict[str, torch.Tensor]:
+        with torch.set_grad_enabled(self._pull > 0):
+            joins = self._supervision(self._psi)
+            if self._pull in (0, 1):
+                return joins
+            return {name: self._pull * own + (1 - self._pull) * own.detach() for name, own in joins.items()}
 
     def penalty(self, wanted: int, lam: float, eta: float) -> torch.Tensor:
         """Return what Eq. 4 adds to the loss, with both terms as shares of the number of weights.

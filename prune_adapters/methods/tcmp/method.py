@@ -45,6 +45,9 @@ class TCMP(Method):
         Factor of ``((kept - wanted) / n) ** 2`` in the penalty: lambda of [1]_.
     eta : float
         Factor of ``(sum of psi off the paths) / n`` in the penalty: eta of [1]_.
+    pull : float
+        Factor of the gradient that goes through the two flags: 1 as in [1]_; 0 takes them as constants, which costs
+        less and was about as good in ``examples/reproduce_tcmp.py``.
 
     Notes
     -----
@@ -90,6 +93,7 @@ class TCMP(Method):
     crisp: float = field(default=100.0, kw_only=True)
     lam: float = field(default=10.0, kw_only=True)
     eta: float = field(default=1.0, kw_only=True)
+    pull: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -160,7 +164,7 @@ class TCMP(Method):
 
     def _show(self, own: Scores) -> None:
         """Let the network see what comes out of the weights."""
-        self._seen = Effective(own, self._band(own), self._supervision)
+        self._seen = Effective(own, self._band(own), self._supervision, self.pull)
         self._put(self._seen.weights)
 
     def _put(self, values: Mapping[str, torch.Tensor]) -> None:
@@ -205,5 +209,6 @@ class TCMP(Method):
             raise ValueError(f"TCMP: every: expected at least 1 step, got {self.every}")
         if not 0.0 < self.soft <= self.crisp:
             raise ValueError(f"TCMP: expected 0 < soft <= crisp, got {self.soft} and {self.crisp}")
-        if self.lam < 0 or self.eta < 0:
-            raise ValueError(f"TCMP: lam and eta: expected at least 0, got {self.lam} and {self.eta}")
+        if min(self.lam, self.eta, self.pull) < 0:
+            found = f"{self.lam}, {self.eta} and {self.pull}"
+            raise ValueError(f"TCMP: lam, eta and pull: expected at least 0, got {found}")
