@@ -23,12 +23,12 @@ import rich
 from rich import box
 from rich.table import Table
 
-from path_length_grid import Result, ResultsFileError, Store, Trained
+from path_length_grid import Result, ResultsFileError, Store
 from skeleton_tasks import METHODS, NETWORKS, Run, train
 
 SPARSITIES = (0.9, 0.95, 0.98, 0.99, 0.995)
 BASELINE = "gradual, effective"
-HEADS = ("sparsity %", "method", "direct size %", "effective size %", "accuracy %", "spread", "over gradual")
+HEADS = ("sparsity %", "method", "direct %", "effective %", "accuracy %", "spread", "over gradual")
 FOLDS = (1, 2, 3, 4, 5)
 
 
@@ -105,22 +105,15 @@ def trained(args: argparse.Namespace, store: Store, rows: list[Cell]) -> dict[Ce
     return found
 
 
-def _figures(trained: Trained) -> tuple[float, float, float]:
-    return trained.accuracy, trained.density, trained.effective
-
-
 def shown(args: argparse.Namespace, found: dict[Cell, np.ndarray]) -> None:
     """Print one table for each network."""
+    rich.get_console().width = max(rich.get_console().width, 110)
     for network in args.networks:
-        table = Table(
-            "sparsity %", "method", "direct %", "effective %", "accuracy %", "spread", "over gradual", box=box.SIMPLE
-        )
+        table = Table(*HEADS, box=box.SIMPLE)
         for cell, figures in found.items():
             if cell.network == network:
                 table.add_row(*_cells(cell, figures, found))
-        print(
-            f"\n{network}, {args.epochs} epochs, {len(args.folds)} folds, {args.seeds} seeds; sizes in % of the weights"
-        )
+        print(f"\n{network}, {args.epochs} epochs, {len(args.folds)} folds, {args.seeds} seeds")
         rich.print(table)
 
 

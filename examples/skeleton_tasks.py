@@ -130,8 +130,6 @@ METHODS: dict[str, Start | None] = {
     "TCMP": _tcmp,
     "TCMP, flags constant": _tcmp_of_constants,
 }
-if not hasattr(pa, "synflow_scores"):
-    del METHODS["SynFlow, effective"]
 
 
 def _common(run: Run, graph: ng.NetGraph, optimizer: torch.optim.Optimizer) -> dict:
