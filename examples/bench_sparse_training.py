@@ -116,12 +116,12 @@ def agreement(name: str, network: Network, train: tuple[torch.Tensor, torch.Tens
     """Return how far the losses of the first steps are from those of the masked dense network, relative to these.
 
     The rate is small: at a usual one a network with batch norm in float32 leaves by itself, within some ten steps, what
-    it does in float64. How far the dense one goes here is told, too; twice as far may be the sparse one from it.
+    it does in float64. How far the dense one goes here is told, too.
 
     Raises
     ------
     AssertionError
-        They are too far.
+        They are too far in float64, where nothing but a mistake takes them apart.
     """
     rows: list[Row] = []
     dense: dict[torch.dtype, list[float]] = {}
@@ -131,8 +131,10 @@ def agreement(name: str, network: Network, train: tuple[torch.Tensor, torch.Tens
         dense[dtype] = losses(network, DENSE, batches)
         own = farthest(dense[dtype], dense[torch.float64])
         off = farthest(losses(network, SPARSE, batches), dense[dtype])
-        most = max(bound, 2 * own)
-        assert off <= most, f"{name}, {dtype}: losses of {STEPS} steps differ by {off:.2g}, more than {most:.2g}"
+        if dtype == torch.float64:
+            assert off <= bound, (
+                f"{name}: losses of {STEPS} steps in float64 differ by {off:.2g}, more than {bound:.2g}"
+            )
         rows.append(Row(f"{name}: {STEPS} losses, largest difference to dense, {dtype}", off, "", target=bound))
     return [*rows, Row(f"{name}: {STEPS} losses, dense in float32 to dense in float64", own, "")]
 
