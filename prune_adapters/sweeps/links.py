@@ -138,6 +138,8 @@ class Links:
             layers[c.source][2].append(link)
         self.layers = list(layers.values())
         """Units of each layer, links that come in and links that go out."""
+        self.sizes = list(graph.layers.values())
+        """Units of each layer; they lie one layer after the other."""
 
     @classmethod
     def of(cls, graph: NetGraph, device: torch.device) -> "Links":

@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import threshold
 
 from netgraph import NetGraph
 from prune_adapters.sweeps.links import Links, WeightedLink, WireLink
@@ -88,7 +87,7 @@ class Supervision:
 class _Joins(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Context, graph: NetGraph, names: tuple[str, ...], *psi: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found = sweep_on_device(graph, {name: threshold(own, KEPT, 0.0) for name, own in zip(names, psi, strict=True)})
+        found = sweep_on_device(graph, {name: own > KEPT for name, own in zip(names, psi, strict=True)})
         links = Links.of(graph, psi[0].device)
         dtype = psi[0].dtype
         live, passing = found.accessible.to(dtype), (found.co_accessible & links.gate).to(dtype)
@@ -181,8 +180,8 @@ class _Walk:
     def _to_the_inputs(self, pull: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
         """Return the gradient at the sum that makes each unit live, from that at the live flags."""
         at = torch.zeros_like(pull)
-        for units, into, _ in reversed(self.links.layers):
-            at[units] = pull[units] * slope[units]
+        for (into, _), own, pulled, steep in reversed(self._by_layers(at, pull, slope)):
+            torch.mul(pulled, steep, out=own)
             for link in into:
                 if isinstance(link, WeightedLink):
                     link.back(self._pairs[link.number], at, pull)
@@ -193,8 +192,8 @@ class _Walk:
     def _to_the_outputs(self, pull: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
         """Return the gradient at the sum that makes each unit co-accessible, from that at the passing flags."""
         at = torch.zeros_like(pull)
-        for units, _, out in self.links.layers:
-            at[units] = pull[units] * slope[units]
+        for (_, out), own, pulled, steep in self._by_layers(at, pull, slope):
+            torch.mul(pulled, steep, out=own)
             for link in out:
                 if isinstance(link, WeightedLink):
                     link.on(self._pairs[link.number], at, pull)
@@ -202,6 +201,11 @@ class _Walk:
                     found = link.on(at)
                     pull[link.targets] += found * self._open[link] if link in self._open else found
         return at
+
+    def _by_layers(self, *over_units: torch.Tensor) -> list:
+        """Return the links of each layer, with views of the parts of some vectors that are its units."""
+        parts = [vector.split(self.links.sizes) for vector in over_units]
+        return list(zip(((into, out) for _, into, out in self.links.layers), *parts, strict=True))
 
     def _opened(self, wire: WireLink, at_units: torch.Tensor) -> torch.Tensor:
         """Return the values with those that a product does not hand on through this wire set to 0."""
