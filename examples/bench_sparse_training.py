@@ -72,7 +72,7 @@ NETWORKS = {
     "VGG-small, 95 % unstructured": Network(vgg_small, unstructured, 64, 16),
 }
 SHORT = {
-    "ResNet-20, regular graph, 1/8": Network(partial(resnet20, width=8), regular, 4, 8),
+    "ResNet-20, regular graph, 1/8": Network(partial(resnet20, width=16), regular, 4, 8),
     "VGG-small, 95 % unstructured": Network(partial(vgg_small, width=16), unstructured, 4, 16),
 }
 """The same in small: for --quick, and for the accuracy of VGG."""
