@@ -28,8 +28,8 @@ public:
         Index step = 0;
         for (; step < steps && best > enough; ++step) {
             if (!model.propose(random)) continue;
-            const double slack = std::floor(-temperature * std::log(random.uniform()));
-            const Index limit = energy + static_cast<Index>(slack);
+            const auto slack = static_cast<Index>(std::floor(-temperature * std::log(random.uniform())));
+            const Index limit = energy < never - slack ? energy + slack : never;
             const Index found = model.energy(limit);
             if (found > limit)
                 model.take_back();
