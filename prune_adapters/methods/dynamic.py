@@ -76,7 +76,7 @@ class DynamicSparseTraining(Method):
     def after_backward(self) -> None:
         """Read the gradients, if the masks change after this step."""
         if self.grow == "gradient" and self._is_due(self.step + 1):
-            self._gradients = {name: self._gradient(name) for name in self._scores()}
+            self._gradients = {name: _size_of_gradient(w) for name, w in self._weights(self._scores()).items()}
 
     @property
     def changing(self) -> float:
@@ -114,11 +114,6 @@ class DynamicSparseTraining(Method):
         found, self._gradients = self._gradients, None
         return found
 
-    def _gradient(self, name: str) -> torch.Tensor:
-        weight = self._weight(name)
-        gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
-        return whole(gradient.detach()).abs()
-
     def _is_due(self, step: int) -> bool:
         return step % self.every == 0 and step < self.end * self.steps
 
@@ -138,6 +133,11 @@ class DynamicSparseTraining(Method):
             raise ValueError(f"DynamicSparseTraining: drop: expected a fraction in [0, 1), got {self.drop}")
         if self.every < 1:
             raise ValueError(f"DynamicSparseTraining: every: expected at least 1 step, got {self.every}")
+
+
+def _size_of_gradient(weight: torch.Tensor) -> torch.Tensor:
+    gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
+    return whole(gradient.detach()).abs()
 
 
 def _shares(scores: Scores) -> Scores:

@@ -13,7 +13,7 @@ With gradient accumulation the four calls come once a step, not once a batch; wi
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,19 +173,20 @@ class Method:
 
     def _kept_weights(self) -> Scores:
         """Return the kept weights: a model that is loaded first may lose some to the masks of the start."""
-        return {name: whole(self._weight(name).detach())[mask] for name, mask in remembered_masks(self.model).items()}
+        masks = remembered_masks(self.model)
+        return {name: whole(weight.detach())[masks[name]] for name, weight in self._weights(masks).items()}
 
     def _restore(self, kept: Mapping[str, torch.Tensor]) -> None:
         masks = remembered_masks(self.model)
         with torch.no_grad():
-            for name, values in kept.items():
-                weight = self._weight(name)
-                full = whole(weight).masked_scatter(masks[name], values.to(weight.device, weight.dtype))
+            for name, weight in self._weights(kept).items():
+                full = whole(weight).masked_scatter(masks[name], kept[name].to(weight.device, weight.dtype))
                 local(weight).copy_(own_part(full, weight))
 
-    def _weight(self, name: str) -> nn.Parameter:
-        module, key = parameter_owners(self.model)[name][0]
-        return module.get_parameter(key)
+    def _weights(self, names: Iterable[str]) -> dict[str, nn.Parameter]:
+        """Return the parameters of these names, after one walk over the model."""
+        owners = parameter_owners(self.model)
+        return {name: module.get_parameter(key) for name in names for module, key in owners[name][:1]}
 
     def _update(self) -> None:
         """Change the masks, if it is time; `step` steps have been taken."""

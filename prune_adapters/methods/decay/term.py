@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from prune_adapters.masks import parameter_owners
 from prune_adapters.methods.decay.schedule import decay_strength, stable_decay
 from prune_adapters.methods.method import Method
 from prune_adapters.select import Selection
@@ -45,8 +44,7 @@ class GrowingDecay(Method):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_term()
-        owners = parameter_owners(self.model)
-        self._held: list[Held] = [(name, owners[name][0][0].get_parameter(owners[name][0][1])) for name in self._acts()]
+        self._held: list[Held] = list(self._weights(self._acts()).items())
         self._health: float | None = None
         self._is_selected = self._is_warned = False
         if not any(mu for mu, _, _ in self._decays()):
