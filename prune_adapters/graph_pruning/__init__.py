@@ -1,0 +1,5 @@
+"""GraphPruning: a graph of layers, a network that generates weights for any widths, and searches over the widths.
+
+Reconstructed from the abstracts of Zhang et al., Graph Pruning for Model Compression (2019, 2021), and from its parents
+MetaPruning (Liu et al., 2019) and AMC (He et al., 2018): sizes of layers, schedules and settings are ours.
+"""
