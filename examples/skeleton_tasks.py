@@ -24,7 +24,7 @@ RATES = {"mlp": 2e-3, "gcn": 8e-3}
 DECAY, NOISE, SMOOTHING = 1e-3, 0.1, 0.05
 EFFECTIVE = {"target": "effective", "consistent": True}
 FAINTEST, SHRINK = 1e4, -60.0
-"""Selective weight decay: a_min, and log10 that weights shrink to if gradients, which AdamW scales up, do not resist."""
+"""Of selective weight decay: a_min, and log10 that weights shrink to; gradients, scaled up by AdamW, resist it."""
 PRUNED_AT = 2 / 3
 """Fraction of the steps after which one shot prunes; the rest is fine-tuning."""
 

@@ -198,7 +198,8 @@ class WidthSpace:
         """Return which inputs and which outputs of a layer stay; of attention both are its heads."""
         if isinstance(layer, nn.MultiheadAttention):
             assert axes[1] is not None
-            heads: np.ndarray = axes[1].kept(counts)[: layer.embed_dim].reshape(layer.num_heads, -1).any(axis=1)
+            rows = axes[1].kept(counts)[: layer.embed_dim].reshape(layer.num_heads, -1)
+            heads = np.asarray(rows.any(axis=1))
             return heads, heads
         sizes = channels_of(layer)
         assert sizes is not None
