@@ -23,6 +23,8 @@ Start = Callable[["Run", nn.Module, ng.NetGraph, torch.optim.Optimizer], pa.Meth
 RATES = {"mlp": 2e-3, "gcn": 8e-3}
 DECAY, NOISE, SMOOTHING = 1e-3, 0.1, 0.05
 EFFECTIVE = {"target": "effective", "consistent": True}
+FAINTEST, SHRINK = 1e4, -60.0
+"""Of selective weight decay: a_min, and log10 that weights shrink to; gradients, scaled up by AdamW, resist it."""
 PRUNED_AT = 2 / 3
 """Fraction of the steps after which one shot prunes; the rest is fine-tuning."""
 
@@ -106,6 +108,13 @@ def _synflow(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.op
     return pa.OneShotPruning(model, **_common(run, graph, optimizer), at=0, rounds=100, scores=scores, **EFFECTIVE)
 
 
+def _decayed(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim.Optimizer) -> pa.Method:
+    rates = [_rate(run, epoch) for epoch in range(run.epochs)]
+    a_max = pa.suggest_a_max(rates, weight_decay=DECAY, steps=run.epochs, shrink=SHRINK, a_min=FAINTEST)
+    strengths = {"a_min": FAINTEST, "a_max": a_max, "refresh": 20}
+    return pa.SelectiveWeightDecay(model, **_common(run, graph, optimizer), **EFFECTIVE, **strengths)
+
+
 def _regrowth(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim.Optimizer) -> pa.Method:
     return pa.DynamicSparseTraining(model, **_common(run, graph, optimizer), every=10, consistent=True)
 
@@ -126,6 +135,7 @@ METHODS: dict[str, Start | None] = {
     "random, effective": _random,
     "SynFlow, effective": _synflow,
     "gradual, effective": _gradual,
+    "SWD, effective": _decayed,
     "consistent regrowth": _regrowth,
     "TCMP": _tcmp,
     "TCMP, flags constant": _tcmp_of_constants,
@@ -149,7 +159,7 @@ def train(run: Run, folder: Path | None, start: Start | None = None) -> Trained:
     criterion = nn.CrossEntropyLoss(label_smoothing=SMOOTHING)
     for epoch in range(run.epochs):
         for group in optimizer.param_groups:
-            group["lr"] = RATES[run.network] * 0.5 * (1 + math.cos(math.pi * epoch / run.epochs))
+            group["lr"] = _rate(run, epoch)
         optimizer.zero_grad()
         loss = criterion(model(x + NOISE * torch.randn_like(x)), y)
         (loss if method is None else loss + method.penalty()).backward()
@@ -161,7 +171,13 @@ def train(run: Run, folder: Path | None, start: Start | None = None) -> Trained:
         method.after_step()
         if run.method.endswith("trimmed") and epoch + 1 == round(PRUNED_AT * run.epochs):
             pa.apply_masks(model, pa.to_masks(ng.trim(graph.with_masks(_arrays(pa.remembered_masks(model))))))
+    if method is not None:
+        method.finish()
     return _measured(model, graph, x_test, y_test)
+
+
+def _rate(run: Run, epoch: int) -> float:
+    return RATES[run.network] * 0.5 * (1 + math.cos(math.pi * epoch / run.epochs))
 
 
 def _measured(model: nn.Module, graph: ng.NetGraph, x: Tensor, y: Tensor) -> Trained:

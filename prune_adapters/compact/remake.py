@@ -15,7 +15,7 @@ from prune_adapters.compact.recipe import Recipe, Removal
 from prune_adapters.errors import RecipeError
 from prune_adapters.masks import bare_module
 
-__all__ = ["OWN_TYPES", "check_fits", "remade", "remake", "source_indices"]
+__all__ = ["OWN_TYPES", "channels_of", "check_fits", "remade", "remake", "source_indices"]
 
 SIZES = (
     ("in_features", "out_features"),
@@ -132,6 +132,23 @@ def source_indices(layer: nn.Module, removal: Removal) -> dict[str, tuple[torch.
     }
 
 
+def channels_of(layer: nn.Module) -> tuple[int, int] | None:
+    """Return the numbers of input and output channels of a layer, or None if it is of no type that can be smaller.
+
+    Of a norm both are its channels, of an embedding tokens and dimensions, of attention its heads.
+
+    Examples
+    --------
+    >>> channels_of(nn.Conv2d(3, 8, 1)), channels_of(nn.BatchNorm2d(4)), channels_of(nn.ReLU())
+    ((3, 8), (4, 4), None)
+    """
+    for names in SIZES:
+        if hasattr(layer, names[0]):
+            sizes = [getattr(layer, name) for name in names]
+            return tuple(size if isinstance(size, int) else prod(size) for size in sizes)  # type: ignore[return-value]
+    return None
+
+
 def check_fits(model: nn.Module, recipe: Recipe) -> None:
     """Raise `RecipeError` where a layer of the model is not what the recipe takes its channels from.
 
@@ -164,7 +181,7 @@ def _check_parameter(parameter: nn.Parameter | None, removal: Removal) -> None:
 
 def _misfit(layer: nn.Module, removal: Removal) -> str:
     """Return in words why the removal cannot be done to this layer, "" where it can."""
-    kind, sizes = type(layer), _sizes(layer)
+    kind, sizes = type(layer), channels_of(layer)
     if kind.__name__ != removal.kind or not kind.__module__.startswith(HOMES) or sizes is None:
         return f"expected torch's {removal.kind}, got {kind.__module__}.{kind.__qualname__}"
     if sizes != removal.sizes:
@@ -180,14 +197,6 @@ def _misfit(layer: nn.Module, removal: Removal) -> str:
     if not _goes_as_a_whole(layer, removal):
         return f"expected the removed channels to be whole groups of {kind.__name__}, got parts of some"
     return ""
-
-
-def _sizes(layer: nn.Module) -> tuple[int, int] | None:
-    for names in SIZES:
-        if hasattr(layer, names[0]):
-            sizes = [getattr(layer, name) for name in names]
-            return tuple(size if isinstance(size, int) else prod(size) for size in sizes)  # type: ignore[return-value]
-    return None
 
 
 def _goes_as_a_whole(layer: nn.Module, removal: Removal) -> bool:
