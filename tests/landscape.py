@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Counts, Evaluation
+from prune_adapters.graph_pruning.candidate import Evaluation
+from prune_adapters.graph_pruning.widths import Counts
 
 
 @dataclass(frozen=True)

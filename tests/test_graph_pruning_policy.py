@@ -18,10 +18,11 @@ from landscape import Sizes, Slopes, slopes
 from prune_adapters.errors import SearchLogError
 from prune_adapters.graph_pruning.agents import FadingNoise
 from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Counts, Evaluation
+from prune_adapters.graph_pruning.candidate import Evaluation
 from prune_adapters.graph_pruning.environment import WidthEnvironment
 from prune_adapters.graph_pruning.policy import policy_search
 from prune_adapters.graph_pruning.populations import random_search
+from prune_adapters.graph_pruning.widths import Counts
 
 
 def noisy(objective: Slopes, after: int = 10**9) -> Callable[[Counts], Evaluation]:

@@ -11,7 +11,7 @@ import pytest
 from landscape import Sizes, Slopes, slopes
 from prune_adapters.errors import SearchLogError
 from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Counts, Evaluation, SearchResult
+from prune_adapters.graph_pruning.candidate import Evaluation, SearchResult
 from prune_adapters.graph_pruning.log import LoggedCandidate, SearchLog
 from prune_adapters.graph_pruning.populations import (
     cross_entropy_search,
@@ -19,6 +19,7 @@ from prune_adapters.graph_pruning.populations import (
     random_search,
     uniform_search,
 )
+from prune_adapters.graph_pruning.widths import Counts
 
 Searched = Callable[..., SearchResult]
 SEARCHES = [random_search, evolution_search, cross_entropy_search]

@@ -14,9 +14,10 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Counts, Evaluation, reward_of
+from prune_adapters.graph_pruning.candidate import Evaluation, reward_of
 from prune_adapters.graph_pruning.environment import State, WidthEnvironment
 from prune_adapters.graph_pruning.evaluations import Evaluations
+from prune_adapters.graph_pruning.widths import Counts
 
 __all__ = ["Agent", "Episode", "FadingNoise", "own_random_numbers"]
 

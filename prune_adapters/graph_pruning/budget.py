@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prune_adapters.graph_pruning.candidate import Counts
+from prune_adapters.graph_pruning.widths import Counts
 
 if TYPE_CHECKING:
     from prune_adapters.graph_pruning.space import WidthSpace

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-__all__ = ["REWARDS", "Counts", "Evaluation", "Objective", "SearchResult", "best_of", "reward_of"]
+from prune_adapters.graph_pruning.widths import Counts
 
-Counts = tuple[int, ...]
-"""How many channel groups each width keeps, in the order of the widths of a space."""
+__all__ = ["REWARDS", "Evaluation", "Objective", "SearchResult", "best_of", "reward_of"]
 
 REWARDS = ("loss", "accuracy")
 

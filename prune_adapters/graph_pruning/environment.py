@@ -9,7 +9,8 @@ import gymnasium
 import numpy as np
 
 from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import REWARDS, Counts, Evaluation, reward_of
+from prune_adapters.graph_pruning.candidate import REWARDS, Evaluation, reward_of
+from prune_adapters.graph_pruning.widths import Counts
 
 __all__ = ["MODES", "WidthEnvironment"]
 

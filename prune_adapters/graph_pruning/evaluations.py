@@ -11,8 +11,9 @@ from pathlib import Path
 
 from prune_adapters.errors import SearchLogError
 from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Counts, Evaluation, Objective
+from prune_adapters.graph_pruning.candidate import Evaluation, Objective
 from prune_adapters.graph_pruning.log import LoggedCandidate, SearchLog
+from prune_adapters.graph_pruning.widths import Counts
 
 __all__ = ["Evaluations"]
 

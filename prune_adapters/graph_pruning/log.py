@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 from prune_adapters.errors import SearchLogError
-from prune_adapters.graph_pruning.candidate import Counts, Evaluation
+from prune_adapters.graph_pruning.candidate import Evaluation
+from prune_adapters.graph_pruning.widths import Counts
 
 __all__ = ["LoggedCandidate", "SearchLog"]
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Counts, Objective, SearchResult, best_of
+from prune_adapters.graph_pruning.candidate import Objective, SearchResult, best_of
 from prune_adapters.graph_pruning.search import Search, number_of
+from prune_adapters.graph_pruning.widths import Counts
 
 __all__ = ["policy_search"]
 

@@ -7,8 +7,9 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Counts, Objective, SearchResult
+from prune_adapters.graph_pruning.candidate import Objective, SearchResult
 from prune_adapters.graph_pruning.search import Proposals, Search
+from prune_adapters.graph_pruning.widths import Counts
 
 __all__ = ["cross_entropy_search", "evolution_search", "random_search", "uniform_search"]
 
@@ -51,7 +52,7 @@ def uniform_search(
     (4,)
     """
     search = Search("uniform", {}, objective, budget, 1, reward, label, 0, log, 1, progress)
-    return search.run(lambda rng: _one(uniform(budget)))
+    return search.run(lambda rng: _one(_uniform(budget)))
 
 
 def random_search(
@@ -248,25 +249,7 @@ def cross_entropy_search(
     return search.run(lambda rng: _cross_entropy(budget, rng, population, elite))
 
 
-def uniform(budget: WidthBudget) -> Counts:
-    """Return the counts that keep the same share of every width.
-
-    Parameters
-    ----------
-    budget : WidthBudget
-
-    Returns
-    -------
-    tuple of int
-
-    Examples
-    --------
-    >>> import torch
-    >>> from prune_adapters.graph_pruning.space import width_space
-    >>> space = width_space(torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Linear(8, 2)), torch.ones(1, 3))
-    >>> uniform(WidthBudget(space, space.macs, limit=20))
-    (4,)
-    """
+def _uniform(budget: WidthBudget) -> Counts:
     return budget.project([1.0] * len(budget.space.widths))
 
 
@@ -290,8 +273,8 @@ def _random(budget: WidthBudget, rng: np.random.Generator) -> Proposals:
 def _evolution(
     budget: WidthBudget, rng: np.random.Generator, population: int, parents: int, mutation: float
 ) -> Proposals:
-    seen = {uniform(budget)}
-    batch = [uniform(budget), *(_new(seen, budget, _anywhere(budget, rng)) for _ in range(population - 1))]
+    seen = {_uniform(budget)}
+    batch = [_uniform(budget), *(_new(seen, budget, _anywhere(budget, rng)) for _ in range(population - 1))]
     ranked: dict[Counts, float] = {}
     while True:
         ranked.update(zip(batch, (yield batch), strict=True))
@@ -305,7 +288,7 @@ def _evolution(
 def _cross_entropy(budget: WidthBudget, rng: np.random.Generator, population: int, elite: int) -> Proposals:
     n, lowest = len(budget.space.widths), budget.lowest
     mean, spread = np.full(n, (lowest + 1) / 2), np.full(n, (1 - lowest) / 2)
-    batch = [uniform(budget)]
+    batch = [_uniform(budget)]
     while True:
         drawn = _truncated(rng, mean, spread, lowest, population - len(batch))
         batch = [*batch, *map(budget.project, drawn.tolist())]

@@ -12,7 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from prune_adapters.graph_pruning.budget import WidthBudget
 from prune_adapters.graph_pruning.candidate import (
     REWARDS,
-    Counts,
     Evaluation,
     Objective,
     SearchResult,
@@ -20,8 +19,9 @@ from prune_adapters.graph_pruning.candidate import (
     reward_of,
 )
 from prune_adapters.graph_pruning.evaluations import Evaluations
+from prune_adapters.graph_pruning.widths import Counts
 
-__all__ = ["Algorithm", "Proposals", "Search"]
+__all__ = ["Algorithm", "Proposals", "Search", "number_of"]
 
 Proposals = Generator[list[Counts], list[float], None]
 """Yields batches of candidates; is sent their rewards, higher is better, in order."""
