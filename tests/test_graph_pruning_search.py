@@ -195,8 +195,9 @@ def test_a_longer_search_begins_as_a_shorter_one(search: Searched, tmp_path: Pat
     assert len(SearchLog(log).searches()) == 1
 
 
-def test_processes_change_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("joblib")
+@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
+def test_workers_change_nothing(backend: str, tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib")
     objective, budget = slopes()
     alone = evolution_search(objective, budget, evaluations=45, progress=False)
     log = tmp_path / "search.db"
@@ -204,7 +205,8 @@ def test_processes_change_nothing(tmp_path: Path) -> None:
     def wrapped(counts: Counts) -> Evaluation:  # plain pickle cannot take a function from here
         return objective(counts)
 
-    assert evolution_search(wrapped, budget, evaluations=45, n_jobs=2, log=log, progress=False) == alone
+    with joblib.parallel_config(backend):
+        assert evolution_search(wrapped, budget, evaluations=45, n_jobs=2, log=log, progress=False) == alone
     assert evolution_search(objective, budget, evaluations=45, log=log, progress=False) == alone
 
 
