@@ -19,9 +19,9 @@ from prune_adapters.errors import SearchLogError
 from prune_adapters.graph_pruning.agents import FadingNoise
 from prune_adapters.graph_pruning.budget import WidthBudget
 from prune_adapters.graph_pruning.candidate import Evaluation
+from prune_adapters.graph_pruning.drawn import random_search
 from prune_adapters.graph_pruning.environment import MODES, WidthEnvironment
 from prune_adapters.graph_pruning.policy import policy_search
-from prune_adapters.graph_pruning.populations import random_search
 from prune_adapters.graph_pruning.widths import Counts
 
 

@@ -37,7 +37,7 @@ class WidthBudget:
 
     Examples
     --------
-    >>> import torch, prune_adapters as pa
+    >>> import torch
     >>> from prune_adapters.graph_pruning.space import width_space
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     >>> space = width_space(model, torch.ones(1, 3))
@@ -67,6 +67,11 @@ class WidthBudget:
     def smallest(self) -> Counts:
         """The counts with all widths at their lowest ratio."""
         return self.space.counts([self.lowest] * len(self.space.widths))
+
+    @property
+    def uniform(self) -> Counts:
+        """The counts that keep the same share of every width, as near to the limit as it goes."""
+        return self.project([1.0] * len(self.space.widths))
 
     def fits(self, counts: Counts) -> bool:
         """Return whether a sub-network costs no more than the limit.

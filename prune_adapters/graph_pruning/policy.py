@@ -92,7 +92,7 @@ def policy_search(
 
     Examples
     --------
-    >>> import torch, prune_adapters as pa
+    >>> import torch
     >>> from prune_adapters.graph_pruning.space import width_space
     >>> from prune_adapters.graph_pruning.candidate import Evaluation
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 2))
