@@ -88,7 +88,7 @@ class Agent:
     budget : WidthBudget
     algorithm : {"ddpg", "td3", "sac"}
     state : callable or None
-    mode : {"project", "wall", "share"}
+    mode : {"project", "wall"}
     reward : {"loss", "accuracy"}
     warmup : int
         Episodes with random actions.

@@ -151,26 +151,6 @@ class WidthBudget:
             )
         return _bisected(lambda ratio: self._has_room(earlier, ratio), self.lowest, wanted)[0]
 
-    def rest(self, earlier: Ratios) -> float:
-        """Return the largest ratio that all later widths can have together; the lowest one if there is no room.
-
-        Parameters
-        ----------
-        earlier : sequence of float
-            Ratios of the widths that are decided.
-
-        Returns
-        -------
-        float
-            In [lowest, 1].
-        """
-        later = len(self.space.widths) - len(earlier)
-
-        def fits(ratio: float) -> bool:
-            return self.fits(self.space.counts([*earlier, *[ratio] * later]))
-
-        return 1.0 if fits(1.0) else _bisected(fits, self.lowest, 1.0)[0]
-
     def _check(self, ratios: Ratios) -> None:
         wanted = len(self.space.widths)
         if len(ratios) != wanted or not all(0 < ratio < math.inf for ratio in ratios):
