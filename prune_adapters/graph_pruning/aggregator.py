@@ -1,5 +1,7 @@
 """Graph convolutions in plain torch: each node takes in what its neighbours know."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -56,7 +58,7 @@ class Aggregator(nn.Module):
         mixing = adjacency if layers else torch.eye(len(adjacency), dtype=adjacency.dtype)
         self.register_buffer("adjacency", mixing.to(torch.float32), persistent=False)
         sizes = [features] + [hidden] * max(layers, 1)
-        self.weights = nn.ParameterList(torch.empty(*pair) for pair in zip(sizes[:-1], sizes[1:], strict=True))
+        self.weights = nn.ParameterList(torch.empty(*pair) for pair in pairwise(sizes))
         self.biases = nn.ParameterList(torch.zeros(size) for size in sizes[1:])
         for weight in self.weights:
             nn.init.xavier_uniform_(weight)

@@ -116,7 +116,9 @@ def recalibrate(model: nn.Module, inputs: torch.Tensor, *, batch_size: int = 200
     return model
 
 
-def evaluate_model(model: nn.Module, holdout: tuple[torch.Tensor, torch.Tensor], *, batch_size: int = 500) -> Evaluation:
+def evaluate_model(
+    model: nn.Module, holdout: tuple[torch.Tensor, torch.Tensor], *, batch_size: int = 500
+) -> Evaluation:
     """Return the mean cross entropy and the accuracy of a classifier, in eval mode.
 
     Parameters

@@ -104,9 +104,8 @@ class SharedWeight(nn.Module):
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
-        self.shape = tuple(shape)
-        self.weight = nn.Parameter(torch.empty(self.shape))
-        nn.init.normal_(self.weight, std=_he_scale(self.shape))
+        self.weight = nn.Parameter(torch.empty(tuple(shape)))
+        nn.init.normal_(self.weight, std=_he_scale(self.weight.shape))
 
     def forward(self, features: torch.Tensor, rows: int) -> tuple[torch.Tensor, ...]:
         """Return the first rows of the weight, once for each sub-network.

@@ -210,9 +210,9 @@ class PruningNet(nn.Module):
             return [self._constant(name)] * len(crops)
         if name not in self._node_of:
             return [self.shared[_key(name)]] * len(crops)
-        generator = self.generators[_key(name)]
-        rows = max(_leading_rows(crop, generator.shape[0]) for crop in crops)
-        return generator(hidden[:, self._node_of[name]], rows)
+        size = len(self.space.model.get_parameter(name))
+        rows = max(_leading_rows(crop, size) for crop in crops)
+        return self.generators[_key(name)](hidden[:, self._node_of[name]], rows)
 
     def _constant(self, name: str) -> torch.Tensor:
         return self.aggregator.adjacency.new_full(self.space.model.get_parameter(name).shape, self._constants[name])
@@ -231,7 +231,7 @@ def _key(name: str) -> str:
 def _nodes_of_weights(graph: LayerGraph) -> dict[str, int]:
     """Return the node whose features make each weight, by name of the parameter; vectors are not generated."""
     nodes = {**{path: node for node, path in enumerate(graph.nodes)}, **graph.owners}
-    found = {}
+    found: dict[str, int] = {}
     for name, parameter in graph.space.model.named_parameters():
         path = name.rpartition(".")[0]
         if path in nodes and parameter.dim() > 1:
@@ -241,7 +241,7 @@ def _nodes_of_weights(graph: LayerGraph) -> dict[str, int]:
 
 def _batch_norm_constants(model: nn.Module) -> dict[str, float]:
     """Return the value that each parameter of a batch norm has: gain 1, shift 0."""
-    found = {}
+    found: dict[str, float] = {}
     for path, module in model.named_modules():
         if isinstance(module, BatchNorm) and module.affine:
             found |= {f"{path}.{name}".lstrip("."): value for name, value in (("weight", 1.0), ("bias", 0.0))}

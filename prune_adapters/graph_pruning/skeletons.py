@@ -15,7 +15,7 @@ __all__ = ["BatchNorm", "Skeletons"]
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 """What all batch norms of torch derive from."""
-SIZES = {
+SIZES: dict[type[nn.Module], tuple[str, ...]] = {
     **dict.fromkeys(CONVOLUTIONS, ("out_channels", "in_channels")),
     **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), ("num_features",)),
     nn.Linear: ("out_features", "in_features"),

@@ -111,7 +111,7 @@ def train_pruning_net(
     ----------
     .. [1] Zhang, Yu, Rong, Ou, "GraphPruning", arXiv 1911.09817 (2019), abstracts of both versions.
     .. [2] Liu et al., "MetaPruning", ICCV 2019, section 3.1.
-    .. [3] Yu and Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019, sections 3.2, 3.3.
+    .. [3] Yu and Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019, section 3.
        The gradients of the sub-networks are averaged here, and added up there.
 
     Examples

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
@@ -33,7 +34,7 @@ class TrainingRun:
     def __init__(
         self, net: PruningNet, optimizer: Optimizer, scheduler: LRScheduler | None, settings: Mapping[str, Setting]
     ) -> None:
-        parts = {"net": net, "optimizer": optimizer, "scheduler": scheduler}
+        parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "scheduler": scheduler}
         self.parts = {name: part for name, part in parts.items() if part is not None}
         self.settings = dict(settings)
         self.losses: list[float] = []
