@@ -10,6 +10,7 @@
     +-- CompactFileError (ValueError)   a file holds no compacted model, or a damaged one
     +-- PlanError (ValueError)          a plan cannot be made, its tables are damaged, or a weight does not fit
     +-- MethodStateError (ValueError)   a state or a file is not one of this method and its settings
+    +-- SearchLogError (ValueError)     a file is no log of a search, or one that does not go with this search
 
 Everything else is a plain ``ValueError`` or ``TypeError``.
 """
@@ -24,6 +25,7 @@ __all__ = [
     "PlanError",
     "PruneAdaptersError",
     "RecipeError",
+    "SearchLogError",
     "TraceError",
 ]
 
@@ -66,3 +68,7 @@ class PlanError(PruneAdaptersError, ValueError):
 
 class MethodStateError(PruneAdaptersError, ValueError):
     """A state, or a file that should hold one, is not one of this method with these settings."""
+
+
+class SearchLogError(PruneAdaptersError, ValueError):
+    """A file is no log of a search, is damaged, or holds other answers than this search would get."""
