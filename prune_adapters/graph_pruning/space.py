@@ -17,7 +17,7 @@ from prune_adapters.compact.remake import channels_of
 from prune_adapters.graph_pruning.costs import Costs, costs_of
 from prune_adapters.graph_pruning.places import Axis, layer_axes, tensor_axes
 from prune_adapters.graph_pruning.widths import Counts, Width, find_widths
-from prune_adapters.groups import COUNTED, ChannelGroup, all_groups
+from prune_adapters.groups import CHANNELWISE, COUNTED, ChannelGroup, all_groups
 from prune_adapters.masks import bare_module
 from prune_adapters.trace.example import ExampleInputs, split_inputs
 from prune_adapters.trace.tracer import capture, in_eval_mode
@@ -211,6 +211,8 @@ class WidthSpace:
             rows = axes[1].kept(counts)[: layer.embed_dim].reshape(layer.num_heads, -1)
             heads = np.asarray(rows.any(axis=1))
             return heads, heads
+        if isinstance(layer, (*CHANNELWISE, *COUNTED)):
+            axes = axes[1], axes[1]
         sizes = channels_of(layer)
         assert sizes is not None
         everything = [np.ones(size, dtype=bool) for size in sizes]
