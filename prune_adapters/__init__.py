@@ -37,6 +37,7 @@ from prune_adapters.errors import (
     RecipeError,
     TraceError,
 )
+from prune_adapters.graph_pruning import LayerGraph, Width, WidthSpace, layer_graph, width_space
 from prune_adapters.groups import ChannelGroup, coupled_channels
 from prune_adapters.integrations import average_scores, check_ranks_agree
 from prune_adapters.keep import MaskKeeper, keep_masks
@@ -59,10 +60,8 @@ from prune_adapters.methods import (
     OneShotPruning,
     SelectiveChannelDecay,
     SelectiveWeightDecay,
-    cubic_sparsity,
     decay_shrink,
     decay_strength,
-    geometric_sparsity,
     load_method,
     read_method,
     restore_method,
@@ -74,6 +73,7 @@ from prune_adapters.plans import BlockPlan, PairPlan, SparsePlan, TapPlan
 from prune_adapters.prune import consistent_masks, prune
 from prune_adapters.regular import RegularPruning, correct_fan_in, regular_masks, regular_prune
 from prune_adapters.report import LayerRow, ParameterRow, Report, report
+from prune_adapters.schedules import cubic_sparsity, geometric_sparsity
 from prune_adapters.scores import (
     grasp_scores,
     magnitude_scores,
@@ -108,6 +108,7 @@ __all__ = [
     "KeptChannels",
     "LayerChange",
     "LayerChoice",
+    "LayerGraph",
     "LayerRow",
     "LostLayer",
     "MacCount",
@@ -144,6 +145,8 @@ __all__ = [
     "StoredTensor",
     "TapPlan",
     "TraceError",
+    "Width",
+    "WidthSpace",
     "accuracy",
     "apply_masks",
     "apply_soft_masks",
@@ -174,6 +177,7 @@ __all__ = [
     "inspect_checkpoint",
     "keep_masks",
     "known_operators",
+    "layer_graph",
     "load_compacted",
     "load_masks",
     "load_method",
@@ -207,4 +211,5 @@ __all__ = [
     "to_graph",
     "to_masks",
     "train",
+    "width_space",
 ]

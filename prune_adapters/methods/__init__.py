@@ -10,7 +10,6 @@ from prune_adapters.methods.decay import (
 from prune_adapters.methods.dynamic import DynamicSparseTraining
 from prune_adapters.methods.magnitude import GradualPruning, IterativePruning, OneShotPruning
 from prune_adapters.methods.method import Method
-from prune_adapters.methods.schedules import cubic_sparsity, geometric_sparsity
 from prune_adapters.methods.store import load_method, read_method, restore_method, save_method
 from prune_adapters.methods.tcmp import TCMP
 
@@ -23,10 +22,8 @@ __all__ = [
     "OneShotPruning",
     "SelectiveChannelDecay",
     "SelectiveWeightDecay",
-    "cubic_sparsity",
     "decay_shrink",
     "decay_strength",
-    "geometric_sparsity",
     "load_method",
     "read_method",
     "restore_method",

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from prune_adapters.methods.method import Method, Scores
-from prune_adapters.methods.schedules import cubic_sparsity, geometric_sparsity
+from prune_adapters.schedules import cubic_sparsity, geometric_sparsity
 from prune_adapters.select import Selection
 
 __all__ = ["GradualPruning", "IterativePruning", "OneShotPruning"]

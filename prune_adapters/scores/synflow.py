@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from netgraph import NetGraph
 from netgraph.flow import path_sums
 from prune_adapters.masks import bare_module
+from prune_adapters.schedules import geometric_sparsity
 from prune_adapters.scores.borrowed import call_with, kept_values
 from prune_adapters.scores.scored import scored_parameters
 from prune_adapters.select import Selection, selected
@@ -150,10 +151,10 @@ def synflow_prune(
         raise ValueError(f"rounds: expected at least 1, got {rounds}")
     traced = graph or to_graph(model, example_inputs)
     flow = _Flow(model, example_inputs, scored_parameters(model, None, traced), traced)
-    chosen = selected(flow.shares({}), sparsity=1 - (1 - sparsity) ** (1 / rounds), scope=scope, graph=traced)
+    chosen = selected(flow.shares({}), sparsity=geometric_sparsity(1, rounds, sparsity), scope=scope, graph=traced)
     for number in range(2, rounds + 1):
         scores = {name: share.where(chosen[name], -torch.inf) for name, share in flow.shares(chosen).items()}
-        target = 1 - (1 - sparsity) ** (number / rounds) if number < rounds else sparsity
+        target = geometric_sparsity(number, rounds, sparsity)
         chosen = selected(scores, sparsity=target, scope=scope, graph=traced if number == rounds else None)
     return chosen
 

@@ -9,9 +9,9 @@ import torch
 from prune_adapters.apply import remembered_masks
 from prune_adapters.masks import parameter_owners
 from prune_adapters.methods.method import Method, Scores, among_kept
-from prune_adapters.methods.schedules import cubic_sparsity
 from prune_adapters.methods.tcmp.effective import Band, Effective
 from prune_adapters.ops import kth_largest
+from prune_adapters.schedules import cubic_sparsity
 from prune_adapters.select import Selection, selected
 from prune_adapters.sweeps import Supervision
 
