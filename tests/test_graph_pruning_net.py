@@ -210,6 +210,18 @@ def test_generated_weights_depend_on_the_sub_network() -> None:
     assert_close(wide["4.weight"][:, : narrow["4.weight"].shape[1]], narrow["4.weight"], rtol=0, atol=0)
 
 
+def test_a_weight_is_made_of_the_features_of_its_own_node() -> None:
+    space, net = space_of("mobilenet"), net_of("mobilenet", layers=0)
+    wide, graph = net.weights(space.full), net.graph
+    for place in range(len(space.widths)):
+        narrow = net.weights((*space.full[:place], space.full[place] - 1, *space.full[place + 1 :]))
+        changed = {n for n, w in narrow.items() if not torch.equal(wide[n][tuple(map(slice, w.shape))], w)}
+        told = {i for i, node in enumerate(graph.nodes) if place in (graph.outputs[i], *graph.inputs[i])}
+        layers = [*(graph.nodes[i] for i in told), *(path for path, owner in graph.owners.items() if owner in told)]
+
+        assert changed == {f"{path}.weight" for path in layers}
+
+
 def test_gains_of_batch_norms_are_one_and_shifts_zero() -> None:
     weights = net_of("resnet").weights(half(space_of("resnet")))
     norms = {name: weight for name, weight in weights.items() if weight.dim() == 1 and name != "4.bias"}
