@@ -15,7 +15,6 @@ from prune_adapters.graph_pruning.aggregator import Aggregator
 from prune_adapters.graph_pruning.evaluation import sub_network
 from prune_adapters.graph_pruning.features import NodeFeatures
 from prune_adapters.graph_pruning.generators import GeneratedWeight
-from prune_adapters.graph_pruning.layer_graph import layer_graph
 from prune_adapters.graph_pruning.pruning_net import PruningNet
 from prune_adapters.graph_pruning.space import WidthSpace, width_space
 
@@ -58,6 +57,9 @@ MAKERS = {
 @cache
 def space_of(name: str) -> WidthSpace:
     torch.manual_seed(0)
+    if name == "perceptron":
+        layers = [nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)]
+        return width_space(nn.Sequential(*layers), torch.ones(1, 3))
     return width_space(MAKERS[name](), PICTURES[:1])
 
 
@@ -71,8 +73,7 @@ def half(space: WidthSpace, seed: int = 0) -> tuple[int, ...]:
 
 
 def test_a_node_knows_what_it_keeps_and_what_it_reads() -> None:
-    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-    graph = layer_graph(width_space(model, torch.ones(1, 3)))
+    graph = net_of("perceptron").graph
     features = NodeFeatures(graph)
 
     assert_close(features([(3, 2)])[0, :, :2], torch.tensor([[0.75, 1.0], [0.25, 0.75]]))
@@ -176,7 +177,8 @@ def test_a_network_of_several_sizes_in_one_process_keeps_them_apart() -> None:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_gradients_reach_every_parameter(name: str) -> None:
-    net = PruningNet(space_of(name), rank=2)
+    net = net_of(name, rank=2)
+    net.zero_grad()
     net(PICTURES, half(net.space)).square().sum().backward()
     without = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
 
@@ -208,6 +210,18 @@ def test_generated_weights_depend_on_the_sub_network() -> None:
 
     assert (wide["1.0.body.2.0.weight"][:rows, :columns] - narrow["1.0.body.2.0.weight"]).abs().max() > 1e-3
     assert_close(wide["4.weight"][:, : narrow["4.weight"].shape[1]], narrow["4.weight"], rtol=0, atol=0)
+
+
+def test_a_weight_is_made_of_the_features_of_its_own_node() -> None:
+    space, net = space_of("mobilenet"), net_of("mobilenet", layers=0)
+    wide, graph = net.weights(space.full), net.graph
+    for place in range(len(space.widths)):
+        narrow = net.weights((*space.full[:place], space.full[place] - 1, *space.full[place + 1 :]))
+        changed = {n for n, w in narrow.items() if not torch.equal(wide[n][tuple(map(slice, w.shape))], w)}
+        told = {i for i, node in enumerate(graph.nodes) if place in (graph.outputs[i], *graph.inputs[i])}
+        layers = [*(graph.nodes[i] for i in told), *(path for path, owner in graph.owners.items() if owner in told)]
+
+        assert changed == {f"{path}.weight" for path in layers}
 
 
 def test_gains_of_batch_norms_are_one_and_shifts_zero() -> None:
@@ -245,7 +259,7 @@ def test_only_the_rows_that_are_kept_are_generated() -> None:
 
 
 def test_same_seed_same_weights_and_the_callers_random_numbers_are_left_alone() -> None:
-    space = space_of("resnet")
+    space = space_of("perceptron")
     torch.manual_seed(3)
     expected = torch.rand(3)
     torch.manual_seed(3)
@@ -264,13 +278,13 @@ def test_it_takes_the_precision_of_the_model() -> None:
 
 
 def test_it_says_what_it_is() -> None:
-    text = repr(PruningNet(space_of("mobilenet"), rank=2))
+    text = repr(net_of("mobilenet", rank=2))
 
     assert "kind='generated', rank=2, widths=" in text
 
 
 def test_bad_arguments_are_told() -> None:
-    space = width_space(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 8), nn.Linear(8, 2)), torch.ones(1, 3))
+    space, net = space_of("perceptron"), net_of("perceptron")
     for options in ({"kind": "own"}, {"kind": "shared", "rank": 2}):
         with pytest.raises(ValueError, match="expected kind 'generated', or 'shared' without a rank"):
             PruningNet(space, **options)
@@ -282,8 +296,8 @@ def test_bad_arguments_are_told() -> None:
     with pytest.raises(ValueError, match=r"adjacency: expected shape \(n_nodes, n_nodes\), got \(2, 3\)"):
         Aggregator(torch.ones(2, 3), 1)
     with pytest.raises(ValueError, match="counts: expected one for each of 2 widths, got 1"):
-        PruningNet(space).weights((1,))
+        net.weights((1,))
     with pytest.raises(ValueError, match="expected 1 to 4 channels, got 0"):
-        PruningNet(space)(torch.ones(1, 3), (0, 8))
+        net(torch.ones(1, 3), (0, 8))
     with pytest.raises(ValueError, match="init: expected one of 'generated', 'model', got 'best'"):
-        sub_network(PruningNet(space), space.full, init="best")
+        sub_network(net, space.full, init="best")

@@ -126,6 +126,7 @@ def test_a_checkpoint_of_another_run_is_told(data: Data, tmp_path: Path) -> None
     for options, message in (
         ({"steps": 3}, "begun with steps 2, got 3"),
         ({"seed": 1}, "begun with seed 0, got 1"),
+        ({"learning_rate": 0.1}, "begun with learning_rate 0.05, got 0.1"),
         ({"lowest": 0.5}, "begun with lowest 0.2, got 0.5"),
         ({"kind": "shared"}, "does not fit"),
     ):
@@ -221,7 +222,7 @@ def test_a_sub_network_of_the_model_has_its_own_weights() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_told(data: Data) -> None:
-    with pytest.raises(FloatingPointError, match="step 1: the losses are"):
+    with pytest.raises(FloatingPointError, match="step 1: a loss is not finite"):
         trained((data[0] * torch.inf, data[1]))
 
 

@@ -1,9 +1,8 @@
 """A `PruningNet` trained from scratch: each step on several sub-networks, seeded, resumable, with a progress bar."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,13 @@ from torch import nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
+from prune_adapters.graph_pruning.batches import Batches, Pair, endless_batches
 from prune_adapters.graph_pruning.pruning_net import PruningNet
 from prune_adapters.graph_pruning.training_run import Setting, TrainingRun
 from prune_adapters.graph_pruning.training_step import drawn_candidates, step_gradients
 
 __all__ = ["train_pruning_net"]
 
-Pair = tuple[torch.Tensor, torch.Tensor]
-Batches = Iterable[Pair]
 BAR = (TextColumn("step"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
 
 
@@ -126,30 +124,25 @@ def train_pruning_net(
     """
     settings: dict[str, Setting] = {"steps": steps, "lowest": lowest, "sandwich": sandwich, "distill": distill}
     settings |= {"draws": draws, "label_smoothing": label_smoothing, "clip": clip, "batch_size": batch_size}
-    settings |= {"every": every, "seed": _number(seed)}
-    _check(settings, scheduled_alone=optimizer is None and scheduler is not None)
+    settings |= {"learning_rate": learning_rate, "seed": _number(seed)}
+    _check({**settings, "every": every}, scheduled_alone=optimizer is None and scheduler is not None)
     if optimizer is None:
         optimizer, scheduler = _one_cycle(net, learning_rate, steps)
-    run = TrainingRun(net, optimizer, scheduler, {name: value for name, value in settings.items() if name != "every"})
+    run = TrainingRun(net, optimizer, scheduler, settings)
     if checkpoint is not None and Path(checkpoint).exists():
         run.load(Path(checkpoint), any_seed=seed is None)
-    number = int(run.settings["seed"])
+    number, done = int(run.settings["seed"]), len(run.losses)
     was_training, device = net.training, next(net.parameters()).device
     with _random_numbers_of(device), _bar(progress) as bar:
-        task = bar.add_task("", total=steps, completed=len(run.losses))
-        batches = _batches(data, batch_size, number, done=len(run.losses))
+        task = bar.add_task("", total=steps, completed=done)
+        batches = endless_batches(data, batch_size=batch_size, seed=number, done=done)
         net.train()
-        for step in range(len(run.losses), steps):
+        for step in range(done, steps):
             drawing = _seed_step(number, step)
             x, y = (tensor.to(device) for tensor in next(batches))
-            x = x if augment is None else augment(x)
-            candidates = drawn_candidates(net.space, lowest=lowest, sandwich=sandwich, draws=draws, seed=drawing)
             optimizer.zero_grad()
-            losses = step_gradients(
-                net, x, y, candidates, distill=distill and sandwich, label_smoothing=label_smoothing
-            )
-            run.losses.append(losses[0] if sandwich else sum(losses) / len(losses))
-            _check_finite(losses, step)
+            run.losses.append(_gradients(net, x if augment is None else augment(x), y, settings, drawing))
+            _check_finite(run.losses)
             _clip(net, clip)
             optimizer.step()
             if scheduler is not None:
@@ -159,6 +152,21 @@ def train_pruning_net(
             bar.update(task, completed=step + 1, description=f"loss {run.losses[-1]:.4f}")
     net.train(was_training)
     return run.losses
+
+
+def _gradients(
+    net: PruningNet, x: torch.Tensor, y: torch.Tensor, settings: dict[str, Setting], drawing: np.random.Generator
+) -> float:
+    """Set the gradients of a net by what the settings say of a step; return the loss, NaN if that of any is."""
+    sandwich = bool(settings["sandwich"])
+    candidates = drawn_candidates(
+        net.space, lowest=settings["lowest"], sandwich=sandwich, draws=int(settings["draws"]), seed=drawing
+    )
+    distill, smoothing = sandwich and bool(settings["distill"]), settings["label_smoothing"]
+    losses = step_gradients(net, x, y, candidates, distill=distill, label_smoothing=smoothing)
+    if not np.isfinite(losses).all():
+        return float("nan")
+    return losses[0] if sandwich else sum(losses) / len(losses)
 
 
 def _one_cycle(net: PruningNet, learning_rate: float, steps: int) -> tuple[Optimizer, LRScheduler]:
@@ -179,9 +187,9 @@ def _check(settings: dict[str, Setting], *, scheduled_alone: bool) -> None:
         raise ValueError("scheduler: expected an optimizer with it; the default optimizer brings a schedule of its own")
 
 
-def _check_finite(losses: list[float], step: int) -> None:
-    if not np.isfinite(losses).all():
-        raise FloatingPointError(f"step {step + 1}: the losses are {losses}; try a lower learning rate")
+def _check_finite(losses: list[float]) -> None:
+    if not np.isfinite(losses[-1]):
+        raise FloatingPointError(f"step {len(losses)}: a loss is not finite; try a lower learning rate")
 
 
 def _clip(net: PruningNet, largest: float) -> None:
@@ -201,49 +209,6 @@ def _seed_step(seed: int, step: int) -> np.random.Generator:
     drawing = np.random.default_rng([seed, step])
     torch.manual_seed(int(drawing.integers(2**63)))
     return drawing
-
-
-def _batches(data: Pair | Batches, batch_size: int, seed: int, *, done: int) -> Iterator[Pair]:
-    """Return endless batches, the first `done` of them skipped already."""
-    if not (isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], torch.Tensor)):
-        batches = _epochs(data, seed)
-        for _ in range(done):
-            next(batches)
-        return batches
-    x, y = data
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"data: expected as many targets as inputs and at least one, got {len(x)} and {len(y)}")
-    return ((x[chosen], y[chosen]) for chosen in islice(_choices(len(x), batch_size, seed), done, None))
-
-
-def _choices(n_inputs: int, batch_size: int, seed: int) -> Iterator[torch.Tensor]:
-    """Yield which inputs form each batch, epoch after epoch; what is left over at the end of one is left out."""
-    epoch = 0
-    while True:
-        drawing = torch.Generator().manual_seed(_epoch_number(seed, epoch))
-        order = torch.randperm(n_inputs, generator=drawing)
-        yield from order.split(batch_size)[: max(n_inputs // batch_size, 1)]
-        epoch += 1
-
-
-def _epochs(data: Batches, seed: int) -> Iterator[Pair]:
-    epoch = 0
-    while True:
-        torch.manual_seed(_epoch_number(seed, epoch))
-        own = getattr(data, "generator", None)
-        if isinstance(own, torch.Generator):
-            own.manual_seed(_epoch_number(seed, epoch))
-        empty = True
-        for batch in data:
-            empty = False
-            yield batch
-        if empty:
-            raise ValueError(f"data: expected at least one batch in epoch {epoch + 1}, got none")
-        epoch += 1
-
-
-def _epoch_number(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
 def _random_numbers_of(device: torch.device) -> AbstractContextManager[None]:
