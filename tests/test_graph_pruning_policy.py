@@ -19,9 +19,9 @@ from prune_adapters.errors import SearchLogError
 from prune_adapters.graph_pruning.agents import FadingNoise
 from prune_adapters.graph_pruning.budget import WidthBudget
 from prune_adapters.graph_pruning.candidate import Evaluation
-from prune_adapters.graph_pruning.environment import WidthEnvironment
+from prune_adapters.graph_pruning.drawn import random_search
+from prune_adapters.graph_pruning.environment import MODES, WidthEnvironment
 from prune_adapters.graph_pruning.policy import policy_search
-from prune_adapters.graph_pruning.populations import random_search
 from prune_adapters.graph_pruning.widths import Counts
 
 
@@ -39,7 +39,7 @@ def noisy(objective: Slopes, after: int = 10**9) -> Callable[[Counts], Evaluatio
 
 
 @pytest.mark.filterwarnings("ignore:.*infinity")  # features have no bounds that are known
-@pytest.mark.parametrize("mode", ["project", "wall"])
+@pytest.mark.parametrize("mode", MODES)
 def test_the_environment_is_one_of_gymnasium(mode: str) -> None:
     objective, budget = slopes(n=3)
 
@@ -62,13 +62,13 @@ def test_an_episode_step_by_step() -> None:
     first, _ = environment.reset()
     second, reward, finished, cut, _ = environment.step(np.array([0.0], dtype=np.float32))
 
-    np.testing.assert_allclose(first, [0, 1, 0.2, 0, 7, 10])
-    np.testing.assert_allclose(second, [0.5, (24 + 60) / 100, (24 + 12) / 100, 0, 8, 6])  # 0 is the ratio 0.6
+    np.testing.assert_allclose(first, [0, 1, 0.2, 0.625, 0, 7, 10])  # at 0.625 and above: 6 + 13 channels cost 63
+    np.testing.assert_allclose(second, [0.5, (24 + 60) / 100, (24 + 12) / 100, 0.625, 0, 8, 6])  # 0 is the ratio 0.6
     assert (reward, finished, cut, asked) == (0.0, False, False, [])
 
     last, reward, finished, cut, told = environment.step(np.array([1.0], dtype=np.float32))
 
-    np.testing.assert_allclose(last, [1, 0.84, 0.84, 1, 8, 6], rtol=1e-6)
+    np.testing.assert_allclose(last, [1, 0.84, 0.84, 0.2, 1, 8, 6], rtol=1e-6)
     assert (reward, finished, cut) == (-1.0, True, False)  # (-1.5 - -1.0) / 0.5
     assert asked == [(4, 14)] == [told["counts"]]
     assert told["evaluation"] == Evaluation(1.5, 0.25)
@@ -88,7 +88,22 @@ def test_the_wall_lowers_a_ratio_at_once() -> None:
     assert reward == 0.5
 
 
-@pytest.mark.parametrize("mode", ["project", "wall"])
+def test_zeros_share_the_budget_evenly() -> None:
+    space = Sizes((50, 100, 80), (1, 1, 1))
+    budget = WidthBudget(space, space.macs, 92, lowest=0.2)
+    environment = WidthEnvironment(lambda counts: Evaluation(0.0, 0.5), budget, mode="share")
+
+    def played(*actions: float) -> Counts:
+        environment.reset()
+        return [environment.step(np.array([action])) for action in actions][-1][-1]["counts"]
+
+    assert played(0, 0, 0) == budget.project([1.0] * 3) == (20, 40, 32)
+    assert played(-1, 0, 0) == (10, 46, 36)  # the lowest, and 82 for the others
+    assert played(1, 0, 0) == (50, 23, 19)  # whole, and 42 for the others
+    assert played(0, 0, 1) == (13, 27, 52)  # 20, 40 and 80 times 0.66
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_no_episode_exceeds_the_budget(mode: str) -> None:
     rng = np.random.default_rng(0)
     space = Sizes((9, 30, 4, 17), (1, 1, 1, 1))
@@ -105,7 +120,7 @@ def test_no_episode_exceeds_the_budget(mode: str) -> None:
 def test_what_an_environment_cannot_be_made_of() -> None:
     objective, budget = slopes(n=3)
 
-    with pytest.raises(ValueError, match="mode: expected one of project, wall, got 'fence'"):
+    with pytest.raises(ValueError, match="mode: expected one of project, wall, share, got 'fence'"):
         WidthEnvironment(objective, budget, mode="fence")
     with pytest.raises(ValueError, match="reward: expected one of"):
         WidthEnvironment(objective, budget, reward="speed")

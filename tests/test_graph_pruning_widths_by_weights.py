@@ -10,9 +10,9 @@ from torch import nn
 from networks.residual import resnet20
 from prune_adapters.graph_pruning.budget import WidthBudget
 from prune_adapters.graph_pruning.candidate import Evaluation
+from prune_adapters.graph_pruning.drawn import random_search
 from prune_adapters.graph_pruning.layer_graph import layer_graph
 from prune_adapters.graph_pruning.magnitude import l1_widths
-from prune_adapters.graph_pruning.populations import random_search
 from prune_adapters.graph_pruning.space import WidthSpace, width_space
 from prune_adapters.graph_pruning.states import aggregated_state, plain_state
 

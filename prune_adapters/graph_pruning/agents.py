@@ -88,7 +88,7 @@ class Agent:
     budget : WidthBudget
     algorithm : {"ddpg", "td3", "sac"}
     state : callable or None
-    mode : {"project", "wall"}
+    mode : {"project", "wall", "share"}
     reward : {"loss", "accuracy"}
     warmup : int
         Episodes with random actions.

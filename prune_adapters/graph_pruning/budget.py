@@ -37,7 +37,7 @@ class WidthBudget:
 
     Examples
     --------
-    >>> import torch, prune_adapters as pa
+    >>> import torch
     >>> from prune_adapters.graph_pruning.space import width_space
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     >>> space = width_space(model, torch.ones(1, 3))
@@ -67,6 +67,11 @@ class WidthBudget:
     def smallest(self) -> Counts:
         """The counts with all widths at their lowest ratio."""
         return self.space.counts([self.lowest] * len(self.space.widths))
+
+    @property
+    def uniform(self) -> Counts:
+        """The counts that keep the same share of every width, as near to the limit as it goes."""
+        return self.project([1.0] * len(self.space.widths))
 
     def fits(self, counts: Counts) -> bool:
         """Return whether a sub-network costs no more than the limit.
@@ -107,8 +112,7 @@ class WidthBudget:
         low, high = (1 - 1e-9) * self.lowest / max(ratios), 1 / min(ratios)  # at low all are clipped, rounding or not
         if self.fits(counts := self._scaled(ratios, high)):
             return counts
-        while low < (middle := (low + high) / 2) < high:
-            low, high = (middle, high) if self.fits(self._scaled(ratios, middle)) else (low, middle)
+        low, high = _bisected(lambda factor: self.fits(self._scaled(ratios, factor)), low, high)
         return self._filled(self._scaled(ratios, low), self._scaled(ratios, high))
 
     def wall(self, place: int, earlier: Ratios, ratio: float) -> float:
@@ -145,10 +149,27 @@ class WidthBudget:
             raise ValueError(
                 f"earlier: no ratio of width {place} fits after {list(earlier)}; take each of them from wall"
             )
-        low, high = self.lowest, wanted
-        while low < (middle := (low + high) / 2) < high:
-            low, high = (middle, high) if self._has_room(earlier, middle) else (low, middle)
-        return low
+        return _bisected(lambda ratio: self._has_room(earlier, ratio), self.lowest, wanted)[0]
+
+    def rest(self, earlier: Ratios) -> float:
+        """Return the largest ratio that all later widths can have together; the lowest one if there is no room.
+
+        Parameters
+        ----------
+        earlier : sequence of float
+            Ratios of the widths that are decided.
+
+        Returns
+        -------
+        float
+            In [lowest, 1].
+        """
+        later = len(self.space.widths) - len(earlier)
+
+        def fits(ratio: float) -> bool:
+            return self.fits(self.space.counts([*earlier, *[ratio] * later]))
+
+        return 1.0 if fits(1.0) else _bisected(fits, self.lowest, 1.0)[0]
 
     def _check(self, ratios: Ratios) -> None:
         wanted = len(self.space.widths)
@@ -168,3 +189,10 @@ class WidthBudget:
     def _has_room(self, earlier: Ratios, ratio: float) -> bool:
         later = len(self.space.widths) - len(earlier) - 1
         return self.fits(self.space.counts([*earlier, ratio, *[self.lowest] * later]))
+
+
+def _bisected(fits: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
+    """Return neighbouring numbers between a low one, which is taken to fit, and a high one, which does not."""
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low, high

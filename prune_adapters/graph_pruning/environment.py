@@ -14,7 +14,7 @@ from prune_adapters.graph_pruning.widths import Counts
 
 __all__ = ["MODES", "WidthEnvironment"]
 
-MODES = ("project", "wall")
+MODES = ("project", "wall", "share")
 
 State = Callable[[Counts], np.ndarray]
 
@@ -22,9 +22,10 @@ State = Callable[[Counts], np.ndarray]
 class WidthEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
     """One step for each width, a keep ratio as the action, the reward of the sub-network at the end; as in AMC [1].
 
-    The action is a number in [-1, 1], which stands for the keep ratios from the lowest of the budget to 1. The state
-    is the place of the width, the cost with all later widths whole and with all at their lowest (as fractions of the
-    whole network's), the action before, and the features of the width, with undecided widths whole.
+    The action is a number in [-1, 1], which stands for a keep ratio from the lowest of the budget to 1. The state is
+    the place of the width, the cost with all later widths whole and with all at their lowest (as fractions of the whole
+    network's), the ratio at which all later widths use up the budget, the action before, and the features of the
+    width, with undecided widths whole.
 
     Parameters
     ----------
@@ -34,9 +35,10 @@ class WidthEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
     state : callable, optional
         Takes counts, returns the features: ndarray, shape (n_widths, n_features). Default: a one for the width that is
         decided, zeros for the others.
-    mode : {"project", "wall"}
-        How the budget is met: by a common factor at the end of the episode, or as in [1] by lowering each ratio until
-        the later widths fit at their lowest.
+    mode : {"project", "wall", "share"}
+        How the budget is met: by a common factor at the end of the episode; as in [1] by lowering each ratio until the
+        later widths fit at their lowest; or by a common factor, with actions in which 0 stands for the ratio at which
+        this width and all later ones use up the budget, so that zeros are the uniform candidate.
     reward : {"loss", "accuracy"}
         The loss with its sign turned, or the accuracy.
     center, spread : float
@@ -114,15 +116,19 @@ class WidthEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
             In [-1, 1].
         """
         self._last = float(np.clip(action[0], -1, 1))
-        lowest, place = self._budget.lowest, len(self._ratios)
-        ratio = lowest + (self._last + 1) / 2 * (1 - lowest)
-        self._ratios.append(self._budget.wall(place, self._ratios, ratio) if self._mode == "wall" else ratio)
+        self._ratios.append(self._ratio())
         if len(self._ratios) < self._n:
             return self._state(), 0.0, False, False, {}
         counts = self.counts()
         evaluation = self._evaluate(counts)
         reward = (reward_of(evaluation, self._reward) - self._center) / self._spread
         return self._state(), reward, True, False, {"counts": counts, "evaluation": evaluation}
+
+    def _ratio(self) -> float:
+        lowest, budget, action = self._budget.lowest, self._budget, self._last
+        even = budget.rest(self._ratios) if self._mode == "share" else (lowest + 1) / 2
+        ratio = even + action * (1 - even if action > 0 else even - lowest)
+        return budget.wall(len(self._ratios), self._ratios, ratio) if self._mode == "wall" else ratio
 
     def counts(self) -> Counts:
         """Return the candidate that a finished episode has chosen."""
@@ -137,7 +143,8 @@ class WidthEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
         least = space.counts([*decided, *[self._budget.lowest] * left])
         own = np.asarray(self._features(most))[min(len(decided), self._n - 1)]
         costs = [float(self._budget.cost(counts)) / self._whole for counts in (most, least)]
-        return np.array([len(decided) / self._n, *costs, self._last, *own], dtype=np.float32)
+        rest = self._budget.rest(decided)
+        return np.array([len(decided) / self._n, *costs, rest, self._last, *own], dtype=np.float32)
 
     def _checked_state(self) -> np.ndarray:
         shape = np.asarray(self._features(self._budget.space.full)).shape

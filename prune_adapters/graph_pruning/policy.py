@@ -53,8 +53,9 @@ def policy_search(
     state : callable, optional
         Takes counts (undecided widths whole), returns the features: ndarray, shape (n_widths, n_features). Default:
         nothing but which width it is. See `WidthEnvironment` for what the state has besides.
-    mode : {"project", "wall"}
-        How the budget is met: by a common factor at the end, or as in [2] by lowering each ratio as far as needed.
+    mode : {"project", "wall", "share"}
+        How the budget is met: by a common factor at the end; as in [2] by lowering each ratio as far as needed; or by a
+        common factor with actions around the even share of what is left. See `WidthEnvironment`.
     warmup : int, optional
         Episodes with random actions. Default: a third of all, at most 40.
     noise : float
@@ -91,7 +92,7 @@ def policy_search(
 
     Examples
     --------
-    >>> import torch, prune_adapters as pa
+    >>> import torch
     >>> from prune_adapters.graph_pruning.space import width_space
     >>> from prune_adapters.graph_pruning.candidate import Evaluation
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 2))
