@@ -1,7 +1,7 @@
 """How much of a residual network's channels do earlier blocks foretell?
 
 For every two residual blocks, each channel of the later one is regressed on all channels of the earlier one, at the
-same position; drawn is the share of channels with R2 > 0.9 on pictures that the regression has not seen. Beside the
+same position; drawn is R2 on pictures that the regression has not seen, and the share of channels above 0.9. Beside the
 trained network stands the same one with weights that nothing has trained: what both have in common owes nothing to
 training.
 
@@ -29,14 +29,15 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.image import AxesImage
 from torch import Tensor, nn
 
 import prune_adapters as pa
 from models import Basic, resnet20, stages
 from path_length_tasks import data
-from prune_adapters.graph_pruning.redundancy import Redundancy, redundancy
+from prune_adapters.graph_pruning.redundancy import Redundancy, Scores, redundancy
 
-BLUE, ORANGE, DARK = "#0072B2", "#E69F00", "#4D4D4D"
+BLUE, ORANGE, GREY, DARK = "#0072B2", "#E69F00", "#BBBBBB", "#4D4D4D"
 Pair = tuple[Tensor, Tensor]
 
 
@@ -67,32 +68,42 @@ def trained(model: nn.Module, train: Pair, *, epochs: int, seed: int) -> nn.Modu
 
 
 def plot(found: Redundancy, title: str, path: Path) -> None:
-    """Draw both matrices and, beside them, the means over pairs of blocks, as PNG and PDF."""
-    figure, axes = plt.subplots(ncols=3, figsize=(11.5, 4.2), layout="constrained", width_ratios=[1, 1, 0.62])
-    for ax, shares, name in zip(axes, (found.shares, found.twin_shares), ("trained", "untrained"), strict=False):
-        image = plot_matrix(ax, shares, found)
-        ax.set_title(name, fontsize=10)
+    """Draw both matrices and, beside them, how R2 is spread over the channels, as PNG and PDF."""
+    figure, axes = plt.subplots(ncols=3, figsize=(12, 4.1), layout="constrained", width_ratios=[1, 1, 0.95])
+    figure.get_layout_engine().set(wspace=0.04)
+    for ax, scores, shares, name in (
+        (axes[0], found.scores, found.shares, "trained"),
+        (axes[1], found.twin, found.twin_shares, "untrained"),
+    ):
+        image = plot_matrix(ax, scores, shares, found)
+        ax.set_title(f"{name}: % of channels with R\N{SUPERSCRIPT TWO} > {found.threshold:g}", fontsize=10)
     axes[0].set_ylabel("later block", fontsize=9)
-    figure.colorbar(image, ax=axes[:2], shrink=0.85, pad=0.015).set_label(
-        f"channels of the later block with R² > {found.threshold:g}, %", fontsize=9
-    )
-    plot_means(axes[2], found)
+    bar = figure.colorbar(image, ax=axes[:2], shrink=0.9, pad=0.015)
+    bar.set_label("colour: mean R\N{SUPERSCRIPT TWO} of the later block's channels", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_visible(False)
+    plot_spread(axes[2], found)
     figure.suptitle(title, fontsize=11)
     for suffix in (".png", ".pdf"):
         figure.savefig(path.with_suffix(suffix), dpi=150)
     plt.close(figure)
 
 
-def plot_matrix(ax: plt.Axes, shares: np.ndarray, found: Redundancy) -> "plt.cm.ScalarMappable":
-    """Draw the shares as a triangle of cells, with lines where a stage ends."""
+def plot_matrix(ax: plt.Axes, scores: Scores, shares: np.ndarray, found: Redundancy) -> AxesImage:
+    """Draw the pairs of blocks as a triangle of cells: mean R2 as colour, the share as a number."""
     n = len(found.names)
-    image = ax.imshow(100 * shares[1:, :-1], vmin=0, vmax=100, cmap="cividis")
+    means = np.full((n, n), np.nan)
+    for (earlier, later), own in scores.items():
+        means[later, earlier] = own[~np.isnan(own)].clip(0).mean() if not np.isnan(own).all() else np.nan
+    image = ax.imshow(means[1:, :-1], vmin=0, vmax=1, cmap="Blues")
     for row, column in zip(*np.nonzero(~np.isnan(shares)), strict=True):
-        colour = "white" if shares[row, column] < 0.6 else "black"
+        colour = "white" if means[row, column] > 0.6 else "black"
         ax.text(column, row - 1, f"{100 * shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color=colour)
+        ax.add_patch(plt.Rectangle((column - 0.5, row - 1.5), 1, 1, fill=False, edgecolor=GREY, linewidth=0.5))
     for place in np.flatnonzero(np.diff(found.stages)):
-        ax.axhline(place - 0.5, color=DARK, linewidth=1)
-        ax.axvline(place + 0.5, color=DARK, linewidth=1)
+        # From the diagonal down and to the left: on this side of both lines are pairs of different stages.
+        ax.plot([-0.5, place + 0.5], [place - 0.5] * 2, color=DARK, linewidth=1.3)
+        ax.plot([place + 0.5] * 2, [place - 0.5, n - 1.5], color=DARK, linewidth=1.3)
     ax.set_xticks(range(n - 1), range(1, n))
     ax.set_yticks(range(n - 1), range(2, n + 1))
     ax.set_xlabel("earlier block (lines: a new stage)", fontsize=9)
@@ -101,25 +112,30 @@ def plot_matrix(ax: plt.Axes, shares: np.ndarray, found: Redundancy) -> "plt.cm.
     return image
 
 
-def plot_means(ax: plt.Axes, found: Redundancy) -> None:
-    """Draw the mean share of pairs of one stage and of different stages, of both networks."""
-    labels = ["blocks of\none stage", "of different\nstages"]
-    for place, (name, colour) in enumerate((("trained", BLUE), ("untrained", ORANGE))):
-        means = [100 * found.mean(same_stage=same, twin=name == "untrained") for same in (True, False)]
-        bars = ax.bar(np.arange(2) + 0.4 * place - 0.2, means, 0.38, color=colour, label=name, hatch="///" * place)
-        ax.bar_label(bars, [f"{mean:.0f}" for mean in means], fontsize=8, padding=1)
-    ax.set_xticks(range(2), labels, fontsize=9)
-    ax.set_ylabel("mean over pairs of blocks, %", fontsize=9)
-    ax.margins(y=0.12)
+def plot_spread(ax: plt.Axes, found: Redundancy) -> None:
+    """Draw the share of channels above each R2, over pairs of one stage and of different stages, of both networks."""
+    for same, colour in ((True, BLUE), (False, ORANGE)):
+        for twin, style in ((False, "-"), (True, ":")):
+            scores = np.sort(found.pooled(same_stage=same, twin=twin).clip(0, 1))
+            stages, weights = "one stage" if same else "different stages", "untrained" if twin else "trained"
+            above = 100 * (1 - np.arange(len(scores)) / max(len(scores), 1))
+            ax.plot(scores, above, style, color=colour, drawstyle="steps-pre", label=f"{stages}, {weights}")
+    ax.axvline(found.threshold, color=GREY, linewidth=1, zorder=0)
+    ax.annotate(f"{found.threshold:g}", (found.threshold, 97), xytext=(3, 0), textcoords="offset points", fontsize=8)
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 100)
+    ax.set_xlabel("R\N{SUPERSCRIPT TWO}", fontsize=9)
+    ax.set_ylabel("channels with at least this R\N{SUPERSCRIPT TWO}, %", fontsize=9)
     ax.tick_params(labelsize=8)
-    ax.legend(frameon=False, fontsize=8)
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "borderaxespad": 0.2}
+    ax.legend(frameon=False, fontsize=8, ncols=2, columnspacing=1.2, **place)
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     folder = os.environ.get("NETGRAPH_DATA")
-    parser.add_argument("--data", type=Path, default=folder and Path(folder), help="folder with CIFAR-10")
+    parser.add_argument("--data", type=Path, default=Path(folder) if folder else None, help="folder with CIFAR-10")
     parser.add_argument("--network", choices=list(NETWORKS), default="resnet20", help="for CIFAR-10")
     parser.add_argument("--epochs", type=int, help="(default: 30; CIFAR-10: 10)")
     parser.add_argument("--samples", type=int, default=4000, help="pairs of a picture and a position (default: 4000)")

@@ -157,7 +157,7 @@ def test_a_layer_that_runs_twice_stays():
 
         def forward(self, x: Tensor) -> Tensor:
             x = self.body(torch.tanh(self.body(torch.tanh(self.first(x)))))
-            return self.out(torch.tanh(self.hidden(torch.tanh(self.last(x)))))
+            return self.out(input=torch.tanh(self.hidden(torch.tanh(self.last(x)))))
 
     torch.manual_seed(0)
     model, x = Twice(), torch.randn(50, 3)
@@ -466,3 +466,14 @@ def test_measured_latency_leaves_everything_as_it_was():
     assert 0 < measured_latency(model, PICTURE, repeats=2, threads=1) < 1
     assert torch.get_num_threads() == threads
     assert all(module.training for module in model.modules())
+
+
+def test_what_is_materialised_becomes_onnx(space: WidthSpace, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    small = sub_network(space, drawn(space, 1)).eval()
+    torch.onnx.export(small, (PICTURE,), str(tmp_path / "small.onnx"), dynamo=True)
+    session = runtime.InferenceSession(str(tmp_path / "small.onnx"))
+    (found,) = session.run(None, {session.get_inputs()[0].name: PICTURE.numpy()})
+
+    np.testing.assert_allclose(found, small(PICTURE).detach().numpy(), atol=1e-5)

@@ -76,6 +76,8 @@ def test_a_planted_copy_is_foretold_and_independent_noise_is_not():
     assert_allclose(found.shares[1, 0], 0.5)
     assert_allclose([found.mean(same_stage=True), found.mean(same_stage=False)], [0.5, 0.75])
     assert np.isnan(found.shares[0]).all()
+    assert len(found.pooled(same_stage=True)) == 4
+    assert len(found.pooled(same_stage=False)) == 4
 
 
 def test_the_untrained_twin_is_the_same_network_with_other_weights():
@@ -146,7 +148,7 @@ def test_the_table_is_read_by_eye():
     text = str(redundancy(resnet20(width=4), noise(40, 3, 8), samples=160, batch_size=10))
     lines = text.splitlines()
 
-    assert lines[0] == "channels with R2 > 0.9 in a ridge regression on an earlier block"
+    assert lines[0] == "R2 of the channels of residual blocks in a ridge regression on earlier blocks, 9 blocks"
     assert lines[2].startswith("blocks of one stage")
     assert len(lines) == 4 + 9
 

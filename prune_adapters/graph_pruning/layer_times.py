@@ -4,6 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,6 +37,8 @@ class LayerCase:
         Of its input and output channels; None where no width decides.
     sizes : tuple of (int, int)
         Input and output channels of the whole layer; of attention both are the rows of its projection.
+    n_widths : int
+        Of the space.
     """
 
     layer: nn.Module
@@ -43,6 +46,7 @@ class LayerCase:
     positions: int
     axes: tuple[Axis | None, Axis | None]
     sizes: tuple[int, int]
+    n_widths: int
 
     @property
     def follows(self) -> bool:
@@ -52,8 +56,8 @@ class LayerCase:
 
     def channels(self, counts: Counts) -> tuple[int, int]:
         """Return the numbers of input and output channels in a sub-network."""
-        inputs, outputs = self._kept(counts, counts)
-        return int((outputs if self.follows else inputs).sum()), int(outputs.sum())
+        inputs, outputs = (fixed + int(factors @ np.array(counts)) for fixed, factors in self._lengths)
+        return (outputs if self.follows else inputs), outputs
 
     def built(self, given: Counts, made: Counts) -> tuple[nn.Module, ExampleInputs]:
         """Return the layer with the inputs that one sub-network has and the outputs of another, and what it reads."""
@@ -62,6 +66,12 @@ class LayerCase:
             inputs = outputs = np.asarray(outputs[: layer.embed_dim].reshape(layer.num_heads, -1).any(axis=1))
         shrink(layer, inputs, outputs)
         return layer, self._narrowed(outputs if self.follows else inputs)
+
+    @cached_property
+    def _lengths(self) -> list[tuple[int, np.ndarray]]:
+        """How the numbers of inputs and outputs follow from the counts."""
+        sides = zip(self.sizes, self.axes, strict=True)
+        return [(n, np.zeros(self.n_widths, int)) if axis is None else axis.length(self.n_widths) for n, axis in sides]
 
     def _kept(self, given: Counts, made: Counts) -> tuple[np.ndarray, np.ndarray]:
         """Return which inputs and which outputs stay: two ndarrays of bool."""
@@ -171,7 +181,8 @@ def layer_cases(space: WidthSpace) -> dict[str, LayerCase]:
         made = output if isinstance(output, torch.Tensor) else output[0]  # type: ignore[index]
         named = dict(inspect.signature(layer.forward).bind(*args, **kwargs).arguments)
         channels = made.shape[-1] if isinstance(layer, nn.MultiheadAttention) else sizes[path][1]
-        cases.setdefault(path, LayerCase(layer, named, made.numel() // channels, axes[path], sizes[path]))
+        case = LayerCase(layer, named, made.numel() // channels, axes[path], sizes[path], len(space.widths))
+        cases.setdefault(path, case)
 
     hooks = [
         space.model.get_submodule(path).register_forward_hook(

@@ -219,8 +219,8 @@ def _at(model: nn.Module, path: str, batch: tuple[tuple, dict]) -> tuple[torch.T
     """Return input and output of a layer; the pass ends there."""
     held: list[torch.Tensor] = []
 
-    def hold(_: nn.Module, given: tuple, output: torch.Tensor) -> None:
-        held.extend((given[0], output))
+    def hold(_: nn.Module, given: tuple, named: dict, output: torch.Tensor) -> None:
+        held.extend(((*given, *named.values())[0], output))
         raise _Reached
 
     with _hooks({path: hold}, model), suppress(_Reached):
@@ -230,7 +230,7 @@ def _at(model: nn.Module, path: str, batch: tuple[tuple, dict]) -> tuple[torch.T
 
 @contextmanager
 def _hooks(hooks: Mapping[str, Callable[..., None]], model: nn.Module) -> Iterator[None]:
-    handles = [model.get_submodule(path).register_forward_hook(hook) for path, hook in hooks.items()]
+    handles = [model.get_submodule(path).register_forward_hook(hook, with_kwargs=True) for path, hook in hooks.items()]
     try:
         yield
     finally:

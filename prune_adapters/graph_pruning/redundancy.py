@@ -15,9 +15,10 @@ from prune_adapters.graph_pruning.reconstruct import NormalEquations
 from prune_adapters.graph_pruning.residual import Branches, residual_branches
 from prune_adapters.masks import bare_module
 
-__all__ = ["Redundancy", "explained", "redundancy"]
+__all__ = ["Redundancy", "Scores", "explained", "redundancy"]
 
 Scores = Mapping[tuple[int, int], np.ndarray]
+"""R2 of each channel of the later block of a pair, by the numbers of both blocks."""
 Grid = tuple[int, ...]
 
 
@@ -57,21 +58,33 @@ class Redundancy:
     def mean(self, *, same_stage: bool, twin: bool = False) -> float:
         """Return the mean share over the pairs of blocks of one stage, or of different stages; NaN without a pair."""
         shares = self.twin_shares if twin else self.shares
-        own = [shares[b, a] for a, b in self.scores if (self.stages[a] == self.stages[b]) == same_stage]
-        known = [share for share in own if not np.isnan(share)]
-        return float(np.mean(known)) if known else float("nan")
+        own = np.array([shares[later, earlier] for earlier, later in self._pairs(same_stage)])
+        return float(own[~np.isnan(own)].mean()) if not np.isnan(own).all() else float("nan")
+
+    def pooled(self, *, same_stage: bool, twin: bool = False) -> np.ndarray:
+        """Return R2 of all channels in all pairs of blocks of one stage, or of different stages: ndarray of float64."""
+        scores = self.twin if twin else self.scores
+        own = np.concatenate([np.empty(0), *(scores[pair] for pair in self._pairs(same_stage))])
+        return own[~np.isnan(own)]
 
     def __str__(self) -> str:
-        """Return the four means, and the matrix of the shares of the model in per cent."""
-        label = f"channels with R2 > {self.threshold:g} in a ridge regression on an earlier block"
-        lines = [label, f"{'':<22}{'model':>8}{'untrained':>11}"]
+        """Return the shares over all pairs, with the median of R2, and the matrix of the model's shares in per cent."""
+        lines = [
+            f"R2 of the channels of residual blocks in a ridge regression on earlier blocks, {len(self.names)} blocks"
+        ]
+        lines.append(f"{'':<20} {f'R2 > {self.threshold:g}':>9} {'median':>7} {'untrained':>10} {'median':>7}")
         for name, same in (("blocks of one stage", True), ("of different stages", False)):
-            lines.append(f"{name:<22}{self.mean(same_stage=same):>8.1%}{self.mean(same_stage=same, twin=True):>11.1%}")
+            shares = [self.mean(same_stage=same, twin=twin) for twin in (False, True)]
+            medians = [_median(self.pooled(same_stage=same, twin=twin)) for twin in (False, True)]
+            lines.append(f"{name:<20} {shares[0]:>9.1%} {medians[0]:>7.2f} {shares[1]:>10.1%} {medians[1]:>7.2f}")
         width = max(map(len, self.names))
         for place, name in enumerate(self.names):
             own = " ".join("   ." if np.isnan(share) else f"{100 * share:4.0f}" for share in self.shares[place, :place])
             lines.append(f"{name:<{width}} | {own}".rstrip())
         return "\n".join(lines)
+
+    def _pairs(self, same_stage: bool) -> list[tuple[int, int]]:
+        return [(a, b) for a, b in self.scores if (self.stages[a] == self.stages[b]) == same_stage]
 
     def _matrix(self, scores: Scores) -> np.ndarray:
         matrix = np.full((len(self.names), len(self.names)), np.nan)
@@ -277,6 +290,10 @@ def _positions(shares: np.ndarray, drawn_on: Grid, grid: Grid) -> np.ndarray:
         return np.ravel_multi_index(places, drawn_on) * prod(grid) // prod(drawn_on)
     moved = [place * size // own for place, size, own in zip(places, grid, drawn_on, strict=True)]
     return np.ravel_multi_index(moved, grid)
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
 
 
 def _check_numbers(threshold: float, samples: int, positions: int, ridge: float) -> None:
