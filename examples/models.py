@@ -109,11 +109,11 @@ def resnet20(*, width: int = 16, classes: int = 10) -> nn.Sequential:
     return small_resnet(3, width, classes)
 
 
-def small_resnet(depth: int, width: int, classes: int) -> nn.Sequential:
-    """Return a residual network for 32 x 32 pictures, of three stages of so many blocks."""
+def small_resnet(depth: int, width: int, classes: int, *, stride: int = 1) -> nn.Sequential:
+    """Return a residual network for 32 x 32 pictures, of three stages of so many blocks; the stem may take strides."""
     body, channels = stages(Basic, [depth] * 3, width)
     head = nn.Linear(channels, classes)
-    return nn.Sequential(conv(3, width, 3), nn.ReLU(), body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+    return nn.Sequential(conv(3, width, 3, stride=stride), nn.ReLU(), body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
 def vgg16(*, width: int = 64, classes: int = 10) -> nn.Sequential:

@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from prune_adapters.apply import remove_masks
+from prune_adapters.compact.attached import taken_down
 from prune_adapters.compact.rebuild import shrink, shrink_parameter
+from prune_adapters.compact.recipe import Recipe
 from prune_adapters.compact.remake import channels_of
 from prune_adapters.graph_pruning.costs import Costs, costs_of
 from prune_adapters.graph_pruning.places import Axis, layer_axes, tensor_axes
 from prune_adapters.graph_pruning.widths import Counts, Width, find_widths
-from prune_adapters.groups import COUNTED, ChannelGroup, all_groups
+from prune_adapters.groups import CHANNELWISE, COUNTED, ChannelGroup, all_groups
 from prune_adapters.masks import bare_module
 from prune_adapters.trace.example import ExampleInputs, split_inputs
 from prune_adapters.trace.tracer import capture, in_eval_mode
@@ -114,6 +116,14 @@ class WidthSpace:
                 shrink_parameter(result, name, dim, axis.kept(counts))
         return result
 
+    def recipe(self, counts: Counts) -> Recipe:
+        """Return the removals that make a model of these widths of the whole one, as `rebuild` takes them."""
+        layers = {path: (self.model.get_submodule(path), axes) for path, axes in self._layer_axes.items()}
+        kept = {path: self._kept_channels(layer, axes, counts) for path, (layer, axes) in layers.items()}
+        held = {name: next(iter(self._tensor_axes[name].items())) for name in self._raw}
+        entries = {name: (dim, axis.kept(counts)) for name, (dim, axis) in held.items()}
+        return taken_down(self.model, self.narrowed(counts), kept, entries)
+
     def crops(self, counts: Counts) -> dict[str, Crop]:
         """Return where each tensor of the narrowed model lies in the whole one, by name of parameter or buffer.
 
@@ -201,6 +211,8 @@ class WidthSpace:
             rows = axes[1].kept(counts)[: layer.embed_dim].reshape(layer.num_heads, -1)
             heads = np.asarray(rows.any(axis=1))
             return heads, heads
+        if isinstance(layer, (*CHANNELWISE, *COUNTED)):
+            axes = axes[1], axes[1]
         sizes = channels_of(layer)
         assert sizes is not None
         everything = [np.ones(size, dtype=bool) for size in sizes]
