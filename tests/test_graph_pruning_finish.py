@@ -301,8 +301,10 @@ def test_heads_and_hidden_units_are_materialised_too():
     counts = tuple(size - 1 for size in space.full)
     small = sub_network(space, counts, calibration=x)
     generated = sub_network(space, counts, init="generated", generator=Drawn(space))
+    fresh = sub_network(space, counts, init="scratch")
 
-    assert small(x).shape == x.shape
+    assert small(x).shape == fresh(x).shape == x.shape
+    assert not fresh.self_attn.in_proj_bias.any()
     assert sum(p.numel() for p in generated.parameters()) == space.parameters(counts)
 
 
@@ -422,6 +424,14 @@ def test_layers_are_as_narrow_as_in_the_sub_network(space: WidthSpace):
         assert inputs["input"].shape == held[path][0].shape
         assert layer(**inputs).shape == held[path][1].shape
         assert case.channels(counts)[1] == layer(**inputs).shape[1]
+
+
+def test_groups_with_more_outputs_than_inputs_are_timed():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 8, 3, groups=2), nn.Flatten(), nn.Linear(288, 2))
+    space = width_space(model, PICTURE)
+    found = LatencyTable.measured(space, points=2, networks=4, timer=clock)
+
+    assert found.times["2"].outputs == (4, 8)
 
 
 def test_attention_is_timed_by_its_heads():

@@ -39,7 +39,17 @@ def fresh_copy(model: nn.Module, *, seed: int | np.random.Generator | None = 0) 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(number)
         for module in result.modules():
-            reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
-            if callable(reset):
-                reset()
+            _reset(module)
     return result
+
+
+def _reset(module: nn.Module) -> None:
+    if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
+        # Its own method does not know attention with fewer heads. The projection behind it is a module of its own.
+        nn.init.xavier_uniform_(module.in_proj_weight)
+        if module.in_proj_bias is not None:
+            nn.init.zeros_(module.in_proj_bias)
+        return
+    reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+    if callable(reset):
+        reset()

@@ -65,7 +65,8 @@ class LayerCase:
         if isinstance(layer, nn.MultiheadAttention):
             inputs = outputs = np.asarray(outputs[: layer.embed_dim].reshape(layer.num_heads, -1).any(axis=1))
         shrink(layer, inputs, outputs)
-        return layer, self._narrowed(outputs if self.follows else inputs)
+        # Of a norm the groups name the outputs alone.
+        return layer, self._narrowed(outputs if self.follows and self.axes[0] is None else inputs)
 
     @cached_property
     def _lengths(self) -> list[tuple[int, np.ndarray]]:

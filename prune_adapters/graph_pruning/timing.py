@@ -27,6 +27,9 @@ def measured_latency(
 ) -> float:
     """Return the seconds of a forward pass in eval mode, without gradients: the median of some rounds.
 
+    On one thread of a CPU the clock is that of the thread, which stands still while something else runs on the
+    machine; otherwise it is the clock on the wall.
+
     Parameters
     ----------
     model : Module
@@ -60,18 +63,19 @@ def measured_latency(
     device = next((t.device for t in (*bare.parameters(), *bare.buffers())), torch.device("cpu"))
     args, kwargs = tree_map_only(torch.Tensor, lambda t: t.to(device), split_inputs(example_inputs))
     with torch.inference_mode(), in_eval_mode(bare), _threads(threads):
-        _round(bare, args, kwargs, 1, device)
-        passes = max(1, round(LEAST / max(_round(bare, args, kwargs, 1, device), 1e-7)))
-        return float(np.median([_round(bare, args, kwargs, passes, device) for _ in range(repeats)]))
 
+        def seconds(passes: int) -> float:
+            clock = time.thread_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+            _wait(device)
+            start = clock()
+            for _ in range(passes):
+                bare(*args, **kwargs)
+            _wait(device)
+            return (clock() - start) / passes
 
-def _round(model: nn.Module, args: tuple, kwargs: dict, passes: int, device: torch.device) -> float:
-    _wait(device)
-    start = time.perf_counter()
-    for _ in range(passes):
-        model(*args, **kwargs)
-    _wait(device)
-    return (time.perf_counter() - start) / passes
+        seconds(1)
+        passes = max(1, round(LEAST / max(seconds(1), 1e-7)))
+        return float(np.median([seconds(passes) for _ in range(repeats)]))
 
 
 def _wait(device: torch.device) -> None:
