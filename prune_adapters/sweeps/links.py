@@ -1,18 +1,55 @@
-"""The connections of a graph as products of matrices and vectors over its units, for numbers that walk along them."""
+"""The connections of a graph as products of matrices and vectors over its units, for numbers that walk along them.
 
+A vector over units is given as its layers (`Links.by_layers`): views of its parts, made once for all links.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from netgraph import Connection, ElementIndex, NetGraph
+from netgraph import Connection, ElementIndex, NetGraph, Wiring
 from netgraph.reference import unit_slices
 from prune_adapters.sweeps.places import Places
 
-__all__ = ["Links", "WeightedLink", "WireLink"]
+__all__ = ["End", "Links", "WeightedLink", "WireLink"]
 
 HELD = "_links"
 """Where a graph keeps its links on devices: among the derived values, which a graph with other bits takes over."""
+
+Layers = Sequence[torch.Tensor]
+
+
+class End(NamedTuple):
+    """The units at one end of a connection.
+
+    Parameters
+    ----------
+    layer : int
+    own : slice or None
+        Which units of the layer; None for all.
+    units : slice
+        The same among all units.
+    """
+
+    layer: int
+    own: slice | None
+    units: slice
+
+    def of(self, layers: Layers) -> torch.Tensor:
+        """Return the part of a vector that is given as its layers."""
+        return self.part(layers[self.layer])
+
+    def part(self, layer: torch.Tensor) -> torch.Tensor:
+        """Return the part of a vector over the units of the layer."""
+        return layer if self.own is None else layer[self.own]
+
+    def of_taps(self, layers: Layers, taps: int) -> torch.Tensor:
+        """Return the part of vectors, of shape (k, units * taps), that are given as their layers."""
+        part = layers[self.layer]
+        return part if self.own is None else part[:, taps * self.own.start : taps * self.own.stop]
 
 
 class WeightedLink:
@@ -27,9 +64,9 @@ class WeightedLink:
 
     def __init__(self, places: Places, number: int) -> None:
         c = places.graph.weighted[number]
-        self.number, self.parameter = number, c.parameter
-        self.sources, self.targets = unit_slices(places.graph, c)
-        self._shape, self._taps = (c.groups, c.rows // c.groups, c.columns), c.taps
+        self.number, self.parameter, self.taps = number, c.parameter, c.taps
+        self.source, self.target = _ends(places.graph, c)
+        self._shape = c.groups, c.rows // c.groups, c.columns
         self.is_whole = c.contiguous_offset == 0 and c.size == places.graph.parameters[c.parameter].size
         """Whether the elements are those of the parameter in their order."""
         is_view = isinstance(c.index, ElementIndex) and min(c.index.offset, *c.index.strides) >= 0 and c.is_distinct
@@ -41,38 +78,38 @@ class WeightedLink:
         """Whether a view of the parameter holds the elements, each of them once."""
         return self._elements is None
 
-    def pairs(self, elements: torch.Tensor) -> torch.Tensor:
-        """Return the sums of elements over the taps: Tensor, shape (groups, rows of a group, columns)."""
-        if self._taps > 1:
-            elements = elements.reshape(-1, self._taps) @ elements.new_ones(self._taps)  # faster than a sum of few
-        return elements.view(self._shape)
+    def matrix(self, elements: torch.Tensor, ones: torch.Tensor) -> torch.Tensor:
+        """Return the sums of elements over the taps: Tensor, shape ([groups,] rows of a group, columns)."""
+        if self.taps > 1:
+            elements = torch.mv(elements.reshape(-1, self.taps), ones)  # faster than a sum of few
+        return elements.reshape(self._shape if self._shape[0] > 1 else self._shape[1:])
 
-    def on(self, pairs: torch.Tensor, at_sources: torch.Tensor, at_targets: torch.Tensor) -> None:
+    def on(self, matrices: Layers, at_sources: Layers, at_targets: Layers) -> None:
         """Add to the targets what comes from the sources."""
-        _add_product(at_targets[self.targets], pairs, at_sources[self.sources])
+        _add_product(self.target.of(at_targets), matrices[self.number], self.source.of(at_sources))
 
-    def back(self, pairs: torch.Tensor, at_targets: torch.Tensor, at_sources: torch.Tensor) -> None:
+    def back(self, matrices: Layers, at_targets: Layers, at_sources: Layers) -> None:
         """Add to the sources what comes back from the targets."""
-        _add_product(at_sources[self.sources], pairs.mT, at_targets[self.targets])
+        _add_product(self.source.of(at_sources), matrices[self.number].mT, self.target.of(at_targets))
 
-    def add_outer(self, flat: torch.Tensor, at_targets: torch.Tensor, at_sources: torch.Tensor) -> None:
-        """Add to each element of a flat parameter the product of what is at its target and at its source.
+    def outer(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        """Return for each element the sum of k products: of what is at its target, and at its source and tap.
 
-        With k vectors of each, of shape (n_units, k) and (k, n_units), it is the sum of k products.
+        Their shapes are (rows, k) and (k, groups * columns * taps).
         """
         groups, rows = self._shape[:2]
-        left, right = at_targets[self.targets], at_sources[:, self.sources]
-        if self._taps > 1:
-            right = right[..., None].expand(-1, -1, self._taps).flatten(1)
-        if self.is_whole and groups == 1:
-            flat.view(rows, -1).addmm_(left, right)
-            return
+        if groups == 1:
+            return torch.mm(left, right)
         by_group = right.view(len(right), groups, -1).transpose(0, 1)
-        outer = (left.view(groups, rows, -1) @ by_group).view(*self._shape, self._taps)
-        if self._elements is not None:
-            flat.index_add_(0, self._elements, outer.view(-1))
-        elif isinstance(self._index, ElementIndex):
-            flat.as_strided(outer.shape, self._index.strides, self._index.offset).add_(outer)
+        return torch.bmm(left.reshape(groups, rows, -1), by_group)
+
+    def add(self, flat: torch.Tensor, elements: torch.Tensor) -> None:
+        """Add to a flat parameter, in place."""
+        if isinstance(self._index, ElementIndex):
+            view = flat.as_strided((*self._shape, self.taps), self._index.strides, self._index.offset)
+            view.add_(elements.view(view.shape))
+        else:
+            flat.index_add_(0, self._elements, elements.view(-1))
 
 
 class WireLink:
@@ -88,23 +125,23 @@ class WireLink:
     def __init__(self, places: Places, number: int) -> None:
         graph, c = places.graph, places.graph.wiring[number]
         self.wiring = c
-        self.sources, self.targets = unit_slices(graph, c)
+        self.source, self.target = _ends(graph, c)
         self.of_product = c.target in graph.products
-        self._ends = None
+        self._pairs = None
         if c.pairs is not None:
-            self._ends = places.array(("pairs", number), c, lambda: np.stack(c.edges()))
+            self._pairs = places.array(("pairs", number), c, lambda: np.stack(c.edges()))
 
     def on(self, at_sources: torch.Tensor) -> torch.Tensor:
-        """Return what comes to the targets from the sources."""
-        return self._along(at_sources[self.sources], self.targets.stop - self.targets.start, back=False)
+        """Return what comes to its targets from what is at its sources."""
+        return self._along(at_sources, self.target.units.stop - self.target.units.start, back=False)
 
     def back(self, at_targets: torch.Tensor) -> torch.Tensor:
-        """Return what comes back to the sources from the targets."""
-        return self._along(at_targets[self.targets], self.sources.stop - self.sources.start, back=True)
+        """Return what comes back to its sources from what is at its targets."""
+        return self._along(at_targets, self.source.units.stop - self.source.units.start, back=True)
 
     def _along(self, values: torch.Tensor, count: int, *, back: bool) -> torch.Tensor:
-        if self._ends is not None:
-            start, stop = self._ends.flip(0) if back else self._ends
+        if self._pairs is not None:
+            start, stop = self._pairs.flip(0) if back else self._pairs
             return values.new_zeros(count).index_add_(0, stop, values[start])
         n, m = (self.wiring.fan_out, self.wiring.fan_in) if back else (self.wiring.fan_in, self.wiring.fan_out)
         if n == m == 1:
@@ -131,15 +168,13 @@ class Links:
         self.wires = [WireLink(places, number) for number in range(len(graph.wiring))]
         self.gate = torch.from_numpy(graph.gate.copy()).to(device)
         weighted, wires = iter(self.weighted), iter(self.wires)
-        layers: dict[str, tuple[slice, list[Link], list[Link]]] = {n: (own, [], []) for n, own in graph.slices.items()}
+        self.layers: list[tuple[list[Link], list[Link]]] = [([], []) for _ in graph.layers]
+        """Links that come into each layer and links that go out."""
         for c in graph.connections:
             link: Link = next(weighted) if isinstance(c, Connection) else next(wires)
-            layers[c.target][1].append(link)
-            layers[c.source][2].append(link)
-        self.layers = list(layers.values())
-        """Units of each layer, links that come in and links that go out."""
-        self.sizes = list(graph.layers.values())
-        """Units of each layer; they lie one layer after the other."""
+            self.layers[link.target.layer][0].append(link)
+            self.layers[link.source.layer][1].append(link)
+        self._sizes = list(graph.layers.values())
 
     @classmethod
     def of(cls, graph: NetGraph, device: torch.device) -> "Links":
@@ -153,12 +188,12 @@ class Links:
     def handed(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Units whose live flag is that of one source, and whose co-accessible flag is that of one target."""
         into, out = (torch.zeros(self.graph.n_units, device=self.device) for _ in range(2))
-        ones = torch.ones_like(into)
+        ones = self.by_layers(torch.ones_like(into))
         for wire in self.wires:
-            into[wire.targets] += wire.on(ones)
-            out[wire.sources] += wire.back(ones)
+            into[wire.target.units] += wire.on(wire.source.of(ones))
+            out[wire.source.units] += wire.back(wire.target.of(ones))
         for link in self.weighted:  # a unit with a weight is no such unit, whatever wires there are
-            into[link.targets] = out[link.sources] = torch.nan
+            into[link.target.units] = out[link.source.units] = torch.nan
         for name in self.graph.products:
             into[self.graph.slices[name]] = 1
         return into == 1, out == 1
@@ -173,15 +208,66 @@ class Links:
             found.append(free)
         return found[0], found[1]
 
+    @cached_property
+    def uses(self) -> dict[str, list[WeightedLink]]:
+        """The links of each parameter."""
+        found: dict[str, list[WeightedLink]] = {name: [] for name in self.graph.edge_parameters}
+        for link in self.weighted:
+            found[link.parameter].append(link)
+        return found
+
+    @cached_property
+    def n_uses(self) -> dict[str, float]:
+        """The mean number of uses of an element of each parameter, at least 1."""
+        sizes = {name: sum(c.size for c in self.graph.uses(name)) for name in self.uses}
+        return {name: max(1.0, size / max(1, self.graph.parameters[name].size)) for name, size in sizes.items()}
+
     def is_used_once(self, parameter: str) -> bool:
         """Tell whether no element of a parameter has several uses, by one connection and its layout."""
-        own = [link for link in self.weighted if link.parameter == parameter]
+        own = self.uses[parameter]
         return len(own) == 1 and own[0].is_view
 
-    def n_uses(self, parameter: str) -> float:
-        """Return the mean number of uses of an element of a parameter, at least 1."""
-        size = sum(c.size for c in self.graph.uses(parameter))
-        return max(1.0, size / max(1, self.graph.parameters[parameter].size))
+    def by_layers(self, over_units: torch.Tensor) -> Layers:
+        """Return the parts of a vector that are the units of each layer; they lie one after the other."""
+        return over_units.split_with_sizes(self._sizes)
+
+    def matrices(self, graph: NetGraph, values: Mapping[str, torch.Tensor], like: torch.Tensor) -> list[torch.Tensor]:
+        """Return the matrix of each weighted link, in the dtype of `like`, from values and other kept elements.
+
+        `graph` may differ from that of the links in bits.
+        """
+        places, found = Places(graph, values, self.device), []
+        ones = {taps: like.new_ones(taps) for taps in {link.taps for link in self.weighted}}
+        for link in self.weighted:
+            elements = values.get(link.parameter) if link.is_whole else None
+            if elements is None:
+                elements = places.elements(link.number).to(like.dtype)
+            found.append(link.matrix(elements, ones[link.taps]))
+        return found
+
+    def outer(
+        self, names: Iterable[str], at_targets: torch.Tensor, at_sources: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Return for each element of some parameters what its target has times what its source has.
+
+        With k vectors of each, of shape (k, n_units), it is the sum of k products, and a sum over its uses.
+        """
+        lefts, rights, found = self.by_layers(at_targets.mT), {}, {}
+        for taps in {link.taps for link in self.weighted}:
+            expanded = at_sources[..., None].expand(-1, -1, taps).flatten(1)
+            rights[taps] = expanded.split_with_sizes([taps * size for size in self._sizes], 1)
+        for name in names:
+            shape, uses = self.graph.parameters[name].shape, self.uses[name]
+            outers = [
+                link.outer(link.target.of(lefts), link.source.of_taps(rights[link.taps], link.taps)) for link in uses
+            ]
+            if len(uses) == 1 and uses[0].is_whole:
+                found[name] = outers[0].view(shape)
+                continue
+            found[name] = at_targets.new_zeros(shape)
+            for link, own in zip(uses, outers, strict=True):
+                link.add(found[name].view(-1), own)
+        return found
 
     def opened(self, nonzero: torch.Tensor) -> dict[WireLink, torch.Tensor]:
         """Return for each wire into a product at which of its targets all other factors are nonzero.
@@ -197,23 +283,30 @@ class Links:
             0 and 1, of float32.
         """
         found: dict[WireLink, torch.Tensor] = {}
-        missing = (~nonzero).float()
-        for units, into, _ in self.layers:
+        missing = self.by_layers((~nonzero).float())
+        for number, (into, _) in enumerate(self.layers):
             wires = [link for link in into if isinstance(link, WireLink) and link.of_product]
-            places = [slice(wire.targets.start - units.start, wire.targets.stop - units.start) for wire in wires]
-            factors = {wire.wiring.factor: torch.ones(units.stop - units.start, device=self.device) for wire in wires}
-            for wire, place in zip(wires, places, strict=True):
-                factors[wire.wiring.factor][place] -= wire.on(missing)  # at most one source for each factor
-            for wire, place in zip(wires, places, strict=True):
-                others = [flags[place] for factor, flags in factors.items() if factor != wire.wiring.factor]
-                found[wire] = torch.stack([torch.ones_like(missing[wire.targets]), *others]).prod(0)
+            factors = {wire.wiring.factor: torch.ones_like(missing[number]) for wire in wires}
+            for wire in wires:  # at most one source for each factor
+                wire.target.part(factors[wire.wiring.factor]).sub_(wire.on(wire.source.of(missing)))
+            for wire in wires:
+                others = [wire.target.part(own) for factor, own in factors.items() if factor != wire.wiring.factor]
+                found[wire] = torch.stack([torch.ones_like(others[0]), *others]).prod(0)
         return found
 
 
-def _add_product(result: torch.Tensor, pairs: torch.Tensor, values: torch.Tensor) -> None:
-    """Add to the result, in place, the product of a matrix for each group with its part of the values."""
-    groups = pairs.shape[0]
-    if groups == 1:
-        result.addmv_(pairs[0], values)
+def _ends(graph: NetGraph, c: Connection | Wiring) -> list[End]:
+    found = []
+    for name, units in zip((c.source, c.target), unit_slices(graph, c), strict=True):
+        layer = graph.slices[name]
+        own = slice(units.start - layer.start, units.stop - layer.start)
+        found.append(End(list(graph.layers).index(name), None if units == layer else own, units))
+    return found
+
+
+def _add_product(result: torch.Tensor, matrix: torch.Tensor, values: torch.Tensor) -> None:
+    """Add to the result, in place, the product of a matrix, or of one for each group, with its part of the values."""
+    if matrix.dim() == 2:
+        result.addmv_(matrix, values)
     else:
-        result.view(groups, -1, 1).baddbmm_(pairs, values.view(groups, -1, 1))
+        result.view(len(matrix), -1, 1).baddbmm_(matrix, values.view(len(matrix), -1, 1))
