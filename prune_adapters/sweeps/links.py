@@ -1,6 +1,6 @@
 """The connections of a graph as products of matrices and vectors over its units, for numbers that walk along them.
 
-A vector over units is given as its layers (`Links.by_layers`): views of its parts, made once for all links.
+A vector over units comes with views of its layers, made once for all links that use it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,12 @@ __all__ = ["End", "Links", "WeightedLink", "WireLink"]
 HELD = "_links"
 """Where a graph keeps its links on devices: among the derived values, which a graph with other bits takes over."""
 
-Layers = Sequence[torch.Tensor]
+
+class Vector(NamedTuple):
+    """Numbers over all units, and views of the parts that are the layers."""
+
+    whole: torch.Tensor
+    layers: tuple[torch.Tensor, ...]
 
 
 class End(NamedTuple):
@@ -38,18 +43,10 @@ class End(NamedTuple):
     own: slice | None
     units: slice
 
-    def of(self, layers: Layers) -> torch.Tensor:
-        """Return the part of a vector that is given as its layers."""
-        return self.part(layers[self.layer])
-
-    def part(self, layer: torch.Tensor) -> torch.Tensor:
-        """Return the part of a vector over the units of the layer."""
-        return layer if self.own is None else layer[self.own]
-
-    def of_taps(self, layers: Layers, taps: int) -> torch.Tensor:
-        """Return the part of vectors, of shape (k, units * taps), that are given as their layers."""
-        part = layers[self.layer]
-        return part if self.own is None else part[:, taps * self.own.start : taps * self.own.stop]
+    def of(self, vector: Vector) -> torch.Tensor:
+        """Return the part of a vector."""
+        part = vector.layers[self.layer]
+        return part if self.own is None else part[self.own]
 
 
 class WeightedLink:
@@ -84,11 +81,11 @@ class WeightedLink:
             elements = torch.mv(elements.reshape(-1, self.taps), ones)  # faster than a sum of few
         return elements.reshape(self._shape if self._shape[0] > 1 else self._shape[1:])
 
-    def on(self, matrices: Layers, at_sources: Layers, at_targets: Layers) -> None:
+    def on(self, matrices: Sequence[torch.Tensor], at_sources: Vector, at_targets: Vector) -> None:
         """Add to the targets what comes from the sources."""
         _add_product(self.target.of(at_targets), matrices[self.number], self.source.of(at_sources))
 
-    def back(self, matrices: Layers, at_targets: Layers, at_sources: Layers) -> None:
+    def back(self, matrices: Sequence[torch.Tensor], at_targets: Vector, at_sources: Vector) -> None:
         """Add to the sources what comes back from the targets."""
         _add_product(self.source.of(at_sources), matrices[self.number].mT, self.target.of(at_targets))
 
@@ -126,7 +123,6 @@ class WireLink:
         graph, c = places.graph, places.graph.wiring[number]
         self.wiring = c
         self.source, self.target = _ends(graph, c)
-        self.of_product = c.target in graph.products
         self._pairs = None
         if c.pairs is not None:
             self._pairs = places.array(("pairs", number), c, lambda: np.stack(c.edges()))
@@ -169,12 +165,19 @@ class Links:
         self.gate = torch.from_numpy(graph.gate.copy()).to(device)
         weighted, wires = iter(self.weighted), iter(self.wires)
         self.layers: list[tuple[list[Link], list[Link]]] = [([], []) for _ in graph.layers]
-        """Links that come into each layer and links that go out."""
+        """Links that come into each layer and links that go out, without those that lead back."""
         for c in graph.connections:
             link: Link = next(weighted) if isinstance(c, Connection) else next(wires)
-            self.layers[link.target.layer][0].append(link)
-            self.layers[link.source.layer][1].append(link)
-        self._sizes = list(graph.layers.values())
+            if link.source.layer < link.target.layer:
+                self.layers[link.target.layer][0].append(link)
+                self.layers[link.source.layer][1].append(link)
+        self._sizes = tuple(graph.layers.values())
+        units = np.arange(graph.n_units)
+        sources = [np.repeat(units[link.source.units], link.taps) for link in self.weighted]
+        targets = [units[link.target.units] for link in self.weighted]
+        self._sources, self._targets = (torch.from_numpy(np.concatenate(e)).to(device) for e in (sources, targets))
+        """The source of each element in a row of a group, and the target of each row, of all weighted links."""
+        self._n_sources, self._n_targets = [len(own) for own in sources], [len(own) for own in targets]
 
     @classmethod
     def of(cls, graph: NetGraph, device: torch.device) -> "Links":
@@ -188,7 +191,7 @@ class Links:
     def handed(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Units whose live flag is that of one source, and whose co-accessible flag is that of one target."""
         into, out = (torch.zeros(self.graph.n_units, device=self.device) for _ in range(2))
-        ones = self.by_layers(torch.ones_like(into))
+        ones = self.vector(torch.ones_like(into))
         for wire in self.wires:
             into[wire.target.units] += wire.on(wire.source.of(ones))
             out[wire.source.units] += wire.back(wire.target.of(ones))
@@ -227,9 +230,9 @@ class Links:
         own = self.uses[parameter]
         return len(own) == 1 and own[0].is_view
 
-    def by_layers(self, over_units: torch.Tensor) -> Layers:
-        """Return the parts of a vector that are the units of each layer; they lie one after the other."""
-        return over_units.split_with_sizes(self._sizes)
+    def vector(self, over_units: torch.Tensor) -> Vector:
+        """Return a vector with its layers, whose units lie one after the other."""
+        return Vector(over_units, over_units.split_with_sizes(self._sizes))
 
     def matrices(self, graph: NetGraph, values: Mapping[str, torch.Tensor], like: torch.Tensor) -> list[torch.Tensor]:
         """Return the matrix of each weighted link, in the dtype of `like`, from values and other kept elements.
@@ -252,15 +255,12 @@ class Links:
 
         With k vectors of each, of shape (k, n_units), it is the sum of k products, and a sum over its uses.
         """
-        lefts, rights, found = self.by_layers(at_targets.mT), {}, {}
-        for taps in {link.taps for link in self.weighted}:
-            expanded = at_sources[..., None].expand(-1, -1, taps).flatten(1)
-            rights[taps] = expanded.split_with_sizes([taps * size for size in self._sizes], 1)
+        lefts = at_targets.index_select(1, self._targets).mT.split_with_sizes(self._n_targets)
+        rights = at_sources.index_select(1, self._sources).split_with_sizes(self._n_sources, 1)
+        found = {}
         for name in names:
             shape, uses = self.graph.parameters[name].shape, self.uses[name]
-            outers = [
-                link.outer(link.target.of(lefts), link.source.of_taps(rights[link.taps], link.taps)) for link in uses
-            ]
+            outers = [link.outer(lefts[link.number], rights[link.number]) for link in uses]
             if len(uses) == 1 and uses[0].is_whole:
                 found[name] = outers[0].view(shape)
                 continue
@@ -283,15 +283,14 @@ class Links:
             0 and 1, of float32.
         """
         found: dict[WireLink, torch.Tensor] = {}
-        missing = self.by_layers((~nonzero).float())
-        for number, (into, _) in enumerate(self.layers):
-            wires = [link for link in into if isinstance(link, WireLink) and link.of_product]
-            factors = {wire.wiring.factor: torch.ones_like(missing[number]) for wire in wires}
+        for layer in self.graph.products:
+            wires = [wire for wire in self.wires if wire.wiring.target == layer]
+            factors = {wire.wiring.factor: torch.ones_like(nonzero, dtype=torch.float32) for wire in wires}
             for wire in wires:  # at most one source for each factor
-                wire.target.part(factors[wire.wiring.factor]).sub_(wire.on(wire.source.of(missing)))
+                factors[wire.wiring.factor][wire.target.units] -= wire.on((~nonzero[wire.source.units]).float())
             for wire in wires:
-                others = [wire.target.part(own) for factor, own in factors.items() if factor != wire.wiring.factor]
-                found[wire] = torch.stack([torch.ones_like(others[0]), *others]).prod(0)
+                others = [flags for factor, flags in factors.items() if factor != wire.wiring.factor]
+                found[wire] = torch.stack([own[wire.target.units] for own in others]).prod(0)
         return found
 
 

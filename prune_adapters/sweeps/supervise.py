@@ -24,7 +24,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from netgraph import NetGraph
-from prune_adapters.sweeps.links import Links, WeightedLink, WireLink
+from prune_adapters.sweeps.links import Links, Vector, WeightedLink, WireLink
 from prune_adapters.sweeps.sweep import sweep_on_device
 
 __all__ = ["Supervision"]
@@ -122,69 +122,63 @@ class _Walk:
         psi: Mapping[str, torch.Tensor],
         flags: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     ) -> None:
+        live, passing, nonzero = flags
         self.graph, self.links, self.names = graph, links, tuple(psi)
-        self.live, self.passing, nonzero = flags
-        self._open = {wire: own.to(self.live.dtype) for wire, own in links.opened(nonzero).items()}
-        self._psi = links.matrices(graph, psi, self.live)
+        self.live, self.passing = links.vector(live), links.vector(passing)
+        self._open = {wire: own.to(live.dtype) for wire, own in links.opened(nonzero).items()}
+        self._psi = links.matrices(graph, psi, live)
 
     def gradients(self, pulled: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the gradient of each psi from the gradients of what joins."""
-        none = self.live.new_zeros(())
+        live, passing = self.live.whole, self.passing.whole
+        none = live.new_zeros(())
         rest = {name: none.expand(self.graph.parameters[name].shape) for name in self.links.uses if name not in pulled}
-        to_live, to_passing = self._sums(self.links.matrices(self.graph, {**rest, **pulled}, self.live))
+        at_sources, at_targets = self._sums(self.links.matrices(self.graph, {**rest, **pulled}, live))
         slope_in, slope_out = self._slopes()
-        at_targets = self._to_the_inputs(to_live, slope_in)
-        at_sources = self._to_the_outputs(to_passing, slope_out)
-        left, right = torch.stack([at_targets, self.passing]), torch.stack([self.live, at_sources])
+        self._to_the_inputs(at_sources, slope_in)
+        self._to_the_outputs(at_targets, slope_out)
+        left, right = torch.stack([at_sources.whole, passing]), torch.stack([live, at_targets.whole])
         return self.links.outer(self.names, left, right)
 
-    def _sums(self, matrices: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _sums(self, matrices: list[torch.Tensor]) -> tuple[Vector, Vector]:
         """Return what comes back to each unit from the passing ones, and what comes to it from the live ones."""
-        back, on = torch.zeros_like(self.live), torch.zeros_like(self.live)
-        live, passing, to_sources, to_targets = map(self.links.by_layers, (self.live, self.passing, back, on))
+        back, on = (self.links.vector(torch.zeros_like(self.live.whole)) for _ in range(2))
         for link in self.links.weighted:
-            link.back(matrices, passing, to_sources)
-            link.on(matrices, live, to_targets)
+            link.back(matrices, self.passing, back)
+            link.on(matrices, self.live, on)
         return back, on
 
-    def _slopes(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _slopes(self) -> tuple[Vector, Vector]:
         """Return the slopes of the live flags, and of the passing ones, over the soft sums that decide them."""
-        links, (out, into) = self.links, self._sums(self._psi)
-        live, passing, to_sources, to_targets = map(links.by_layers, (self.live, self.passing, out, into))
-        for wire in links.wires:
-            wire.target.of(to_targets).add_(wire.on(wire.source.of(live)))
-            wire.source.of(to_sources).add_(wire.back(self._opened(wire, wire.target.of(passing))))
+        out, into = self._sums(self._psi)
+        for wire in self.links.wires:
+            wire.target.of(into).add_(wire.on(wire.source.of(self.live)))
+            wire.source.of(out).add_(wire.back(self._opened(wire, wire.target.of(self.passing))))
         slope_in, slope_out = (
-            torch.where(handed, 1, _slope(sums)) * free
-            for handed, sums, free in zip(links.handed, (into, out), links.free, strict=True)
+            self.links.vector(torch.where(handed, 1, _slope(sums.whole)) * free)
+            for handed, sums, free in zip(self.links.handed, (into, out), self.links.free, strict=True)
         )
         return slope_in, slope_out
 
-    def _to_the_inputs(self, pull: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-        """Return the gradient at the sum that makes each unit live, from that at the live flags."""
-        found = torch.empty_like(pull)
-        at, pulls, slopes = map(self.links.by_layers, (found, pull, slope))
+    def _to_the_inputs(self, pull: Vector, slope: Vector) -> None:
+        """Turn the gradient at the live flags, in place, into that at the sum that makes each unit live."""
         for number, (into, _) in reversed(list(enumerate(self.links.layers))):
-            torch.mul(pulls[number], slopes[number], out=at[number])
+            pull.layers[number].mul_(slope.layers[number])
             for link in into:
                 if isinstance(link, WeightedLink):
-                    link.back(self._psi, at, pulls)
+                    link.back(self._psi, pull, pull)
                 else:
-                    link.source.of(pulls).add_(link.back(self._opened(link, link.target.of(at))))
-        return found
+                    link.source.of(pull).add_(link.back(self._opened(link, link.target.of(pull))))
 
-    def _to_the_outputs(self, pull: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-        """Return the gradient at the sum that makes each unit co-accessible, from that at the passing flags."""
-        found = torch.empty_like(pull)
-        at, pulls, slopes = map(self.links.by_layers, (found, pull, slope))
+    def _to_the_outputs(self, pull: Vector, slope: Vector) -> None:
+        """Turn the gradient at the passing flags, in place, into that at the sum that makes each co-accessible."""
         for number, (_, out) in enumerate(self.links.layers):
-            torch.mul(pulls[number], slopes[number], out=at[number])
+            pull.layers[number].mul_(slope.layers[number])
             for link in out:
                 if isinstance(link, WeightedLink):
-                    link.on(self._psi, at, pulls)
+                    link.on(self._psi, pull, pull)
                 else:
-                    link.target.of(pulls).add_(self._opened(link, link.on(link.source.of(at))))
-        return found
+                    link.target.of(pull).add_(self._opened(link, link.on(link.source.of(pull))))
 
     def _opened(self, wire: WireLink, at_targets: torch.Tensor) -> torch.Tensor:
         """Return the values with those that a product does not hand on through this wire set to 0."""
