@@ -68,7 +68,7 @@ class Places:
         weight = self._weights.get(c.parameter)
         if weight is None:
             return self._kept(position)
-        flat = weight.detach().reshape(-1)
+        flat = weight.detach().reshape(-1).contiguous()
         if (offset := c.contiguous_offset) is not None:
             return flat[offset : offset + c.size].view(shape)
         if isinstance(c.index, ElementIndex) and min(c.index.offset, *c.index.strides) >= 0:

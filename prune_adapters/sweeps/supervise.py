@@ -24,10 +24,14 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from netgraph import NetGraph
-from prune_adapters.sweeps.links import Links, Vector, WeightedLink, WireLink
+from prune_adapters.sweeps.link import Vector, WeightedLink, WireLink
+from prune_adapters.sweeps.links import Links
 from prune_adapters.sweeps.sweep import sweep_on_device
 
 __all__ = ["Supervision"]
+
+KEPT = 0.5
+"""The value above which psi is crisp 1."""
 
 Context = Any
 """The context of an autograd function; torch has no type for what it saves."""
@@ -83,8 +87,7 @@ class Supervision:
 class _Joins(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Context, graph: NetGraph, names: tuple[str, ...], *psi: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        crisp = {name: own.round() for name, own in zip(names, psi, strict=True)}  # one half is 0, in its own dtype
-        found = sweep_on_device(graph, crisp)
+        found = sweep_on_device(graph, {name: _crisp(own) for name, own in zip(names, psi, strict=True)})
         links = Links.of(graph, psi[0].device)
         live, passing = (flags.to(psi[0].dtype) for flags in (found.accessible, found.co_accessible & links.gate))
         ctx.of, ctx.names, ctx.flags = (graph, links), names, (live, passing, found.nonzero)
@@ -183,6 +186,10 @@ class _Walk:
     def _opened(self, wire: WireLink, at_targets: torch.Tensor) -> torch.Tensor:
         """Return the values with those that a product does not hand on through this wire set to 0."""
         return at_targets * self._open[wire] if wire in self._open else at_targets
+
+
+def _crisp(psi: torch.Tensor) -> torch.Tensor:
+    return torch.gt(psi, KEPT, out=torch.empty_like(psi))  # faster than to bool
 
 
 def _slope(sums: torch.Tensor) -> torch.Tensor:
