@@ -56,9 +56,10 @@ class Links:
         return held[device]
 
     @cached_property
-    def handed(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def handed(self) -> torch.Tensor:
         """Units whose live flag is that of one source, and whose co-accessible flag is that of one target."""
-        into, out = (torch.zeros(self.graph.n_units, device=self.device) for _ in range(2))
+        found = torch.zeros(2, self.graph.n_units, device=self.device)
+        into, out = found
         ones = self.vector(torch.ones_like(into))
         for wire in self.wires:
             into[wire.target.units] += wire.on(wire.source.of(ones))
@@ -67,17 +68,15 @@ class Links:
             into[link.target.units] = out[link.source.units] = torch.nan
         for name in self.graph.products:
             into[self.graph.slices[name]] = 1
-        return into == 1, out == 1
+        return found == 1
 
     @cached_property
-    def free(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def free(self) -> torch.Tensor:
         """Units whose live flag, and whose co-accessible flag, is not given: neither a shut gate nor an end."""
-        found = []
-        for ends in (self.graph.inputs, self.graph.outputs):
-            free = self.gate.clone()
+        found = self.gate.repeat(2, 1)
+        for free, ends in zip(found, (self.graph.inputs, self.graph.outputs), strict=True):
             free[torch.from_numpy(ends.copy()).to(self.device)] = False
-            found.append(free)
-        return found[0], found[1]
+        return found
 
     @cached_property
     def uses(self) -> dict[str, list[WeightedLink]]:

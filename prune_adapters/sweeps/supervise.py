@@ -157,11 +157,9 @@ class _Walk:
         for wire in self.links.wires:
             wire.target.of(into).add_(wire.on(wire.source.of(self.live)))
             wire.source.of(out).add_(wire.back(self._opened(wire, wire.target.of(self.passing))))
-        slope_in, slope_out = (
-            self.links.vector(torch.where(handed, 1, _slope(sums.whole)) * free)
-            for handed, sums, free in zip(self.links.handed, (into, out), self.links.free, strict=True)
-        )
-        return slope_in, slope_out
+        slope = torch.sigmoid(torch.stack([into.whole, out.whole]))
+        slope = torch.where(self.links.handed, 1, slope * (1 - slope)) * self.links.free
+        return self.links.vector(slope[0]), self.links.vector(slope[1])
 
     def _to_the_inputs(self, pull: Vector, slope: Vector) -> None:
         """Turn the gradient at the live flags, in place, into that at the sum that makes each unit live."""
@@ -190,8 +188,3 @@ class _Walk:
 
 def _crisp(psi: torch.Tensor) -> torch.Tensor:
     return torch.gt(psi, KEPT, out=torch.empty_like(psi))  # faster than to bool
-
-
-def _slope(sums: torch.Tensor) -> torch.Tensor:
-    sigmoid = torch.sigmoid(sums)
-    return sigmoid * (1 - sigmoid)
