@@ -218,6 +218,19 @@ def test_a_gradient_ends_where_a_feedback_connection_comes_from() -> None:
     torch.testing.assert_close(torch.cat(found), torch.stack([at_a, at_a, at_b, torch.zeros(())]))
 
 
+def test_autocast_changes_nothing() -> None:
+    case = CASES["shufflenet_v2"]
+    graph = pa.to_graph(case.model(), case.inputs(), masks={})
+    psi = drawn_psi(graph, 2, 0.3, torch.float32)
+    expected = Supervision(graph)(psi)
+    pulls = gradients(expected, psi)
+    with torch.autocast("cpu", torch.bfloat16):
+        joins = Supervision(graph)(psi)
+
+        torch.testing.assert_close(joins, expected)
+        torch.testing.assert_close(gradients(joins, psi), pulls)
+
+
 @pytest.mark.parametrize("name", ["chunked_projection", "transposed_conv"])
 def test_a_gradient_that_is_one_expanded_number(name: str) -> None:
     case = CASES[name]

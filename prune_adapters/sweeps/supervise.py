@@ -92,7 +92,8 @@ class _Joins(torch.autograd.Function):
         live, passing = (flags.to(psi[0].dtype) for flags in (found.accessible, found.co_accessible & links.gate))
         ctx.of, ctx.names, ctx.flags = (graph, links), names, (live, passing, found.nonzero)
         ctx.save_for_backward(*psi)
-        joins = links.outer(names, passing[None], live[None])
+        with _exactly(live):
+            joins = links.outer(names, passing[None], live[None])
         return tuple(own if links.is_used_once(name) else own.clamp_(max=1) for name, own in joins.items())
 
     @staticmethod
@@ -101,8 +102,9 @@ class _Joins(torch.autograd.Function):
         graph, links = ctx.of
         uses = [links.n_uses[name] for name in ctx.names]
         pulled = {name: pull if n == 1 else pull / n for name, n, pull in zip(ctx.names, uses, pulls, strict=True)}
-        walk = _Walk(graph, links, dict(zip(ctx.names, ctx.saved_tensors, strict=True)), ctx.flags)
-        return None, None, *walk.gradients(pulled).values()
+        psi = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
+        with _exactly(pulls[0]):
+            return None, None, *_Walk(graph, links, psi, ctx.flags).gradients(pulled).values()
 
 
 class _Walk:
@@ -188,3 +190,8 @@ class _Walk:
 
 def _crisp(psi: torch.Tensor) -> torch.Tensor:
     return torch.gt(psi, KEPT, out=torch.empty_like(psi))  # faster than to bool
+
+
+def _exactly(like: torch.Tensor) -> torch.autocast:
+    """Return the context in which autocast leaves products in their dtype."""
+    return torch.autocast(like.device.type, enabled=False)
