@@ -249,3 +249,15 @@ def test_parameters_without_psi_keep_what_the_graph_has() -> None:
     joins = Supervision(graph)({"w1": torch.full((2, 2), 0.9)})
 
     assert joins["w1"].tolist() == [[1.0, 1.0], [0.0, 0.0]]
+
+
+def test_a_parameter_without_an_edge_joins_nothing() -> None:
+    case = CASES["resnet20_a"]
+    graph = pa.to_graph(case.model(), case.inputs(), masks={})
+    gates = [name for name in graph.parameters if name not in graph.edge_parameters]
+    psi = drawn_psi(graph, 2, 0.3)
+    psi[gates[0]] = torch.ones(graph.parameters[gates[0]].shape, dtype=torch.float64, requires_grad=True)
+    joins = Supervision(graph)(psi)
+
+    assert not joins[gates[0]].any()
+    assert not gradients(joins, psi)[-1].any()

@@ -81,7 +81,7 @@ class Links:
     @cached_property
     def uses(self) -> dict[str, list[WeightedLink]]:
         """The links of each parameter."""
-        found: dict[str, list[WeightedLink]] = {name: [] for name in self.graph.edge_parameters}
+        found: dict[str, list[WeightedLink]] = {name: [] for name in self.graph.parameters}
         for link in self.weighted:
             found[link.parameter].append(link)
         return found
@@ -133,13 +133,13 @@ class Links:
         found = {}
         for name in names:
             shape, uses = self.graph.parameters[name].shape, self.uses[name]
-            outers = [link.outer(lefts[link.number], rights[link.number]) for link in uses]
             if len(uses) == 1 and uses[0].is_whole:
-                found[name] = outers[0].view(shape)
+                number = uses[0].number
+                found[name] = uses[0].outer(lefts[number], rights[number]).view(shape)
                 continue
             found[name] = at_targets.new_zeros(shape)
-            for link, own in zip(uses, outers, strict=True):
-                link.add(found[name].view(-1), own)
+            for link in uses:
+                link.add(found[name].view(-1), link.outer(lefts[link.number], rights[link.number]))
         return found
 
     def opened(self, nonzero: torch.Tensor) -> dict[WireLink, torch.Tensor]:
