@@ -6,19 +6,16 @@ MetaPruning (Liu et al., 2019) and AMC (He et al., 2018): sizes of layers, sched
 
 from prune_adapters.graph_pruning.budget import WidthBudget
 from prune_adapters.graph_pruning.candidate import Evaluation, SearchResult
+from prune_adapters.graph_pruning.cross_entropy import cross_entropy_search
+from prune_adapters.graph_pruning.drawn import random_search, uniform_search
 from prune_adapters.graph_pruning.evaluation import evaluate, evaluate_model, recalibrate
+from prune_adapters.graph_pruning.evolution import evolution_search
 from prune_adapters.graph_pruning.latency import LatencyTable
 from prune_adapters.graph_pruning.layer_graph import LayerGraph, layer_graph
 from prune_adapters.graph_pruning.log import LoggedCandidate, SearchLog
 from prune_adapters.graph_pruning.magnitude import l1_widths
 from prune_adapters.graph_pruning.materialise import sub_network
 from prune_adapters.graph_pruning.policy import policy_search
-from prune_adapters.graph_pruning.populations import (
-    cross_entropy_search,
-    evolution_search,
-    random_search,
-    uniform_search,
-)
 from prune_adapters.graph_pruning.pruning_net import PruningNet
 from prune_adapters.graph_pruning.space import WidthSpace, width_space
 from prune_adapters.graph_pruning.states import aggregated_state, plain_state
