@@ -184,6 +184,7 @@ def test_an_agent_is_not_given_the_answers_of_another_state(tmp_path: Path) -> N
         ({"noise": -1.0}, "noise and fade: expected"),
         ({"fade": 0.0}, "noise and fade: expected"),
         ({"updates": 0}, "updates: expected at least 1"),
+        ({"learning_rate": 0.0}, "learning_rate: expected a number above 0"),
         ({"evaluations": 0}, "evaluations: expected at least 1, got 0"),
     ],
 )
@@ -204,7 +205,7 @@ def test_without_the_extra_the_message_names_the_fix(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.slow
 def test_an_agent_learns_what_random_candidates_do_not_know() -> None:
-    objective, budget = slopes(n=6)
+    objective, budget = slopes()
     drawn = random_search(objective, budget, evaluations=200, progress=False).losses
     learned = policy_search(objective, budget, evaluations=200, progress=False).losses[-20:]
 

@@ -96,6 +96,7 @@ class Agent:
         Of the exploration; see `FadingNoise`.
     updates : int
         Gradient steps after an episode, for each of its steps.
+    learning_rate : float
     """
 
     budget: WidthBudget
@@ -107,6 +108,7 @@ class Agent:
     noise: float
     fade: float
     updates: int
+    learning_rate: float
 
     def learn(self, evaluated: Evaluations, seed: int) -> None:
         """Ask for candidates until none are left.
@@ -159,7 +161,7 @@ class Agent:
         model = ALGORITHMS[self.algorithm](
             "MlpPolicy",
             environment,
-            learning_rate=1e-3,
+            learning_rate=self.learning_rate,
             buffer_size=(self.warmup + episodes) * self._steps,
             learning_starts=0,
             batch_size=64,

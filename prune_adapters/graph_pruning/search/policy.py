@@ -28,6 +28,7 @@ def policy_search(
     noise: float = 0.5,
     fade: float = 0.98,
     updates: int = 1,
+    learning_rate: float = 3e-4,
     reward: str = "loss",
     label: str = "",
     seed: int | np.random.Generator | None = 0,
@@ -63,6 +64,8 @@ def policy_search(
         What it is multiplied by after each episode, in (0, 1].
     updates : int
         Gradient steps after an episode for each of its steps.
+    learning_rate : float
+        Of actor and critic. With 0.001 the actions of mode "project" drift to 1, where the actor hardly moves.
     reward, label, seed, log, progress
         As for `random_search`. A search that was stopped is gone through again with the answers of the log, so all but
         the evaluations is done again; and it needs the same versions, machine and number of threads, as training does.
@@ -86,8 +89,8 @@ def policy_search(
     ----------
     .. [1] Zhang et al., "Graph Pruning for Model Compression", 2019, 2021: the abstracts.
     .. [2] He et al., "AMC: AutoML for Model Compression and Acceleration on Mobile Devices", 2018. Differs in that the
-       return is that of the whole episode without bootstrapping, in the learning rate of the actor and the fading of
-       the noise, and in that the reward is standardised by the random episodes.
+       return is that of the whole episode without bootstrapping, in the learning rates and the fading of the
+       noise, and in that the reward is standardised by the random episodes.
 
     Examples
     --------
@@ -101,7 +104,7 @@ def policy_search(
     (8, 2)
     """
     warmup = min(40, evaluations // 3 + 1) if warmup is None else warmup
-    _check(evaluations, algorithm, warmup, noise, fade, updates)
+    _check(evaluations, algorithm, warmup, noise, fade, updates, learning_rate)
     settings = {
         "algorithm": algorithm,
         "mode": mode,
@@ -112,14 +115,16 @@ def policy_search(
     }
     search = Search("policy", settings, objective, budget, evaluations, reward, label, seed, log, n_jobs, progress)
     agents = _agents()
-    agent = agents.Agent(budget, algorithm, state, mode, reward, warmup, 2 * noise, fade, updates)
+    agent = agents.Agent(budget, algorithm, state, mode, reward, warmup, 2 * noise, fade, updates, learning_rate)
     number = number_of(seed)
     with search.evaluated(number) as evaluated:
         agent.learn(evaluated, number)
         return best_of(evaluated.history, reward=reward)
 
 
-def _check(evaluations: int, algorithm: str, warmup: int, noise: float, fade: float, updates: int) -> None:
+def _check(
+    evaluations: int, algorithm: str, warmup: int, noise: float, fade: float, updates: int, learning_rate: float
+) -> None:
     if algorithm not in ALGORITHMS:
         raise ValueError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {algorithm!r}")
     if not 1 <= warmup <= max(evaluations, 1):
@@ -128,6 +133,8 @@ def _check(evaluations: int, algorithm: str, warmup: int, noise: float, fade: fl
         raise ValueError(f"noise and fade: expected at least 0 and a factor in (0, 1], got {noise} and {fade}")
     if updates < 1:
         raise ValueError(f"updates: expected at least 1, got {updates}")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate}")
 
 
 def _agents():  # type: ignore[no-untyped-def]
