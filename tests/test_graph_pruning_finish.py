@@ -14,9 +14,10 @@ from models import VisionTransformer
 from prune_adapters.graph_pruning.net.calibration import recalibrate
 from prune_adapters.graph_pruning.smaller.materialise import sub_network
 from prune_adapters.graph_pruning.smaller.reconstruct import NormalEquations, reconstruct
+from prune_adapters.graph_pruning.space.finding import width_space
 from prune_adapters.graph_pruning.space.latency import LatencyTable
 from prune_adapters.graph_pruning.space.layer_times import LayerTimes, layer_cases, monotone
-from prune_adapters.graph_pruning.space.space import WidthSpace, width_space
+from prune_adapters.graph_pruning.space.space import WidthSpace
 from prune_adapters.graph_pruning.space.timing import measured_latency
 
 

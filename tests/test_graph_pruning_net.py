@@ -15,7 +15,8 @@ from prune_adapters.graph_pruning.net.aggregator import Aggregator
 from prune_adapters.graph_pruning.net.features import NodeFeatures
 from prune_adapters.graph_pruning.net.generators import GeneratedWeight
 from prune_adapters.graph_pruning.net.pruning_net import PruningNet
-from prune_adapters.graph_pruning.space.space import WidthSpace, width_space
+from prune_adapters.graph_pruning.space.finding import width_space
+from prune_adapters.graph_pruning.space.space import WidthSpace
 
 PICTURES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -19,7 +19,8 @@ from prune_adapters.graph_pruning.net.evaluation import evaluate, evaluate_model
 from prune_adapters.graph_pruning.net.pruning_net import PruningNet
 from prune_adapters.graph_pruning.net.training import train_pruning_net
 from prune_adapters.graph_pruning.net.training_step import drawn_candidates, step_gradients
-from prune_adapters.graph_pruning.space.space import WidthSpace, width_space
+from prune_adapters.graph_pruning.space.finding import width_space
+from prune_adapters.graph_pruning.space.space import WidthSpace
 
 Data = tuple[torch.Tensor, torch.Tensor]
 

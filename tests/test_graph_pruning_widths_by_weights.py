@@ -14,7 +14,8 @@ from prune_adapters.graph_pruning.search.drawn import random_search
 from prune_adapters.graph_pruning.search.magnitude import l1_widths
 from prune_adapters.graph_pruning.search.states import aggregated_state, plain_state
 from prune_adapters.graph_pruning.space.budget import WidthBudget
-from prune_adapters.graph_pruning.space.space import WidthSpace, width_space
+from prune_adapters.graph_pruning.space.finding import width_space
+from prune_adapters.graph_pruning.space.space import WidthSpace
 
 
 def perceptron(*sizes: int) -> nn.Sequential:

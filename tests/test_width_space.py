@@ -11,7 +11,8 @@ from torch.testing import assert_close
 
 import prune_adapters as pa
 from models import VisionTransformer, mobilenet_v2, resnet8, small_resnet, vgg_small
-from prune_adapters.graph_pruning.space.space import WidthSpace, width_space
+from prune_adapters.graph_pruning.space.finding import width_space
+from prune_adapters.graph_pruning.space.space import WidthSpace
 
 
 class ConvNeXt(nn.Module):

@@ -112,7 +112,7 @@ def layer_graph(space: WidthSpace, *, blocks: bool = False) -> LayerGraph:
     Examples
     --------
     >>> import torch
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> layers = [nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)]
     >>> graph = layer_graph(width_space(nn.Sequential(*layers), torch.ones(1, 3)))
     >>> graph, graph.nodes, graph.edges.tolist()

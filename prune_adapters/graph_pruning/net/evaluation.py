@@ -29,7 +29,7 @@ def instance_of(net: PruningNet, counts: Counts) -> nn.Module:
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> net = PruningNet(width_space(model, torch.ones(1, 3)))
     >>> torch.equal(instance_of(net, (4,))[0].weight, net.weights((4,))["0.weight"])
@@ -131,7 +131,7 @@ def evaluate(
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
     >>> net, x = PruningNet(width_space(model, torch.ones(1, 3))), torch.rand(8, 3)
     >>> evaluate(net, (4,), calibration=x, holdout=(x, torch.zeros(8, dtype=torch.int64))).loss > 0

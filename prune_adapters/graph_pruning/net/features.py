@@ -31,7 +31,7 @@ class NodeFeatures(nn.Module):
     Examples
     --------
     >>> from prune_adapters.graph_pruning.layers.layer_graph import layer_graph
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> features = NodeFeatures(layer_graph(width_space(model, torch.ones(1, 3))), static=False)
     >>> features([(2, 8), (4, 2)])

@@ -74,7 +74,7 @@ class PruningNet(nn.Module):
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2))
     >>> net = PruningNet(width_space(model, torch.ones(1, 3)))
     >>> net(torch.ones(5, 3), (2, 3)).shape

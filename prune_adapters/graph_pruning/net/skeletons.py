@@ -39,7 +39,7 @@ class Skeletons:
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> skeletons = Skeletons(width_space(model, torch.ones(1, 3)))
     >>> weights = {"0.weight": torch.ones(4, 3), "2.weight": torch.ones(2, 4)}

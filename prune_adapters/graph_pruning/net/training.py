@@ -114,7 +114,7 @@ def train_pruning_net(
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
     >>> net = PruningNet(width_space(model, torch.ones(1, 2)))
     >>> x = torch.tensor([[0.0, 1.0], [1.0, 0.0]] * 32)

@@ -34,7 +34,7 @@ def drawn_candidates(
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     >>> space = width_space(model, torch.ones(1, 3))
     >>> drawn_candidates(space, lowest=0.25, sandwich=True, draws=1, seed=0)
@@ -77,7 +77,7 @@ def step_gradients(
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     >>> net = PruningNet(width_space(model, torch.ones(1, 3)))
     >>> one, other = step_gradients(net, torch.ones(4, 3), torch.tensor([0, 1, 0, 1]), [(8,), (4,)], distill=True)

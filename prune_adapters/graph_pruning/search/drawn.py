@@ -43,7 +43,7 @@ def uniform_search(
     Examples
     --------
     >>> import torch
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> from prune_adapters.graph_pruning.search.candidate import Evaluation
     >>> space = width_space(torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Linear(8, 2)), torch.ones(1, 3))
     >>> budget = WidthBudget(space, space.macs, limit=20)
@@ -105,7 +105,7 @@ def random_search(
     Examples
     --------
     >>> import torch
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> from prune_adapters.graph_pruning.search.candidate import Evaluation
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 2))
     >>> budget = WidthBudget(space := width_space(model, torch.ones(1, 3)), space.macs, limit=50)

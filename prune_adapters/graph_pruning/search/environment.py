@@ -54,7 +54,7 @@ class WidthEnvironment(gymnasium.Env[np.ndarray, np.ndarray]):
     Examples
     --------
     >>> import torch
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> space = width_space(torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Linear(8, 2)), torch.ones(1, 3))
     >>> budget = WidthBudget(space, space.macs, limit=20)
     >>> environment = WidthEnvironment(lambda counts: Evaluation(1 / counts[0], 0.5), budget)

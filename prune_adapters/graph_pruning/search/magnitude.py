@@ -1,15 +1,14 @@
 """Widths by magnitude: the baseline that asks the weights of a trained network and evaluates nothing."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from prune_adapters.graph_pruning.space.budget import WidthBudget
-from prune_adapters.graph_pruning.space.widths import Counts, Width
-from prune_adapters.groups import silenced
+from prune_adapters.graph_pruning.space.norms import channel_norms
+from prune_adapters.graph_pruning.space.widths import Counts
 from prune_adapters.masks import bare_module
 
 __all__ = ["l1_widths"]
@@ -44,7 +43,7 @@ def l1_widths(model: nn.Module, budget: WidthBudget) -> Counts:
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(1, 4), nn.Linear(4, 4), nn.Linear(4, 1))
     >>> _ = model[0].weight.data.copy_(torch.tensor([[1.0], [1.0], [1.0], [1.0]]))
     >>> _ = model[1].weight.data.copy_(torch.tensor([[9.0], [9.0], [1.0], [1.0]]).expand(4, 4))
@@ -56,7 +55,7 @@ def l1_widths(model: nn.Module, budget: WidthBudget) -> Counts:
     own = dict(bare_module(model).named_parameters())
     _check(own, space.model)
     with torch.no_grad():
-        scores = [_scores(width, space.model, own) for width in space.widths]
+        scores = [channel_norms(width, space.model, own) for width in space.widths]
     floor = budget.smallest
     low, high = 0, len(thresholds := np.unique(np.concatenate([[0.0], *scores, [np.inf]]))) - 1
     while low < high:
@@ -70,18 +69,6 @@ def l1_widths(model: nn.Module, budget: WidthBudget) -> Counts:
 def _above(threshold: float, scores: list[np.ndarray], floor: Counts, budget: WidthBudget) -> Counts:
     counts = budget.space.counts([float((own >= threshold).mean()) for own in scores])
     return tuple(map(max, counts, floor))
-
-
-def _scores(width: Width, model: nn.Module, own: Mapping[str, torch.Tensor]) -> np.ndarray:
-    """Return the magnitude of each group of a width; 1 is that of the mean channel."""
-    norms: dict[str, list[float]] = {}
-    for group in width.groups:
-        for name, place in silenced(replace(group, inputs={}, parameters={}), model):
-            if own[name].dim() > 1:
-                norms.setdefault(name, []).append(float(own[name][place].abs().sum()))
-    layers = np.array(list(norms.values()))
-    means = layers.mean(axis=1, keepdims=True)
-    return (layers / np.where(means > 0, means, 1)).mean(axis=0)
 
 
 def _check(own: Mapping[str, torch.Tensor], model: nn.Module) -> None:

@@ -43,7 +43,7 @@ def aggregated_state(net: "PruningNet") -> State:
     --------
     >>> from types import SimpleNamespace
     >>> from prune_adapters.graph_pruning.layers.layer_graph import layer_graph
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> layers = torch.nn.Linear(3, 4), torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)
     >>> graph = layer_graph(width_space(torch.nn.Sequential(*layers), torch.ones(1, 3)))
     >>> net = SimpleNamespace(graph=graph, aggregated=lambda counts: torch.tensor(counts).reshape(2, 1) + torch.eye(2))
@@ -80,7 +80,7 @@ def plain_state(graph: LayerGraph) -> State:
     Examples
     --------
     >>> from prune_adapters.graph_pruning.layers.layer_graph import layer_graph
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> layers = torch.nn.Linear(3, 4), torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)
     >>> graph = layer_graph(width_space(torch.nn.Sequential(*layers), torch.ones(1, 3)))
     >>> plain_state(graph)((4, 2)).round(2)

@@ -13,9 +13,9 @@ from prune_adapters.compact import rebuild
 from prune_adapters.graph_pruning.net.calibration import Calibration, recalibrate
 from prune_adapters.graph_pruning.smaller.fresh import fresh_copy
 from prune_adapters.graph_pruning.smaller.reconstruct import reconstruct
+from prune_adapters.graph_pruning.space.norms import channel_norms
 from prune_adapters.graph_pruning.space.space import WidthSpace
-from prune_adapters.graph_pruning.space.widths import Counts, Width
-from prune_adapters.groups import CHANNELWISE, COUNTED, TRANSPOSED
+from prune_adapters.graph_pruning.space.widths import Counts
 from prune_adapters.masks import bare_module
 
 __all__ = ["Generator", "sub_network", "with_strongest_first"]
@@ -60,8 +60,8 @@ def sub_network(
     generator : Generator
         For "generated".
     choose : {"l1", "first"}
-        For "trained": in each width the channels stay whose filters have the largest L1 norms, summed over the layers
-        that write the width, or the first ones.
+        For "trained": in each width the channels stay whose filters have the largest L1 norms (see `channel_norms`), or
+        the first ones.
     calibration : Tensor, or sequence of batches, optional
         For "trained": the weights of every layer are fitted to what it gives in the trained network (see
         `reconstruct`). For both that and "generated": batch norms get the statistics of these inputs.
@@ -92,7 +92,7 @@ def sub_network(
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     >>> model[0].weight.data = torch.tensor([[1.0, 1.0], [0.1, 0.1], [2.0, 2.0]])
     >>> space = width_space(model, torch.ones(1, 2))
@@ -139,7 +139,7 @@ def with_strongest_first(space: WidthSpace, counts: Counts) -> WidthSpace:
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 1))
     >>> model[0].weight.data = torch.tensor([[1.0], [0.1], [2.0]])
     >>> first = with_strongest_first(width_space(model, torch.ones(1, 1)), (2,))
@@ -148,32 +148,12 @@ def with_strongest_first(space: WidthSpace, counts: Counts) -> WidthSpace:
     """
     if len(counts) != len(space.widths):
         raise ValueError(f"counts: expected one for each of {len(space.widths)} widths, got {len(counts)}")
-    widths = []
+    widths, own = [], dict(space.model.named_parameters())
     for width, count in zip(space.widths, counts, strict=True):
-        order = np.argsort(-_norms(width, space.model), kind="stable")
+        order = np.argsort(-channel_norms(width, space.model, own), kind="stable")
         places = [*sorted(order[:count].tolist()), *sorted(order[count:].tolist())]
         widths.append(replace(width, groups=tuple(width.groups[place] for place in places)))
     return replace(space, widths=tuple(widths))
-
-
-def _norms(width: Width, model: nn.Module) -> np.ndarray:
-    """Return the L1 norm of the filters that write each group: ndarray of float64, shape (size,)."""
-    norms = np.zeros(width.size)
-    for path in width.layers:
-        rows = _row_norms(model.get_submodule(path))
-        if rows is not None:
-            norms += [rows[list(group.outputs[path])].sum() for group in width.groups]
-    return norms
-
-
-def _row_norms(layer: nn.Module) -> np.ndarray | None:
-    """Return the L1 norm of what makes each output channel; None where nothing does but the channel itself."""
-    weight = getattr(layer, "in_proj_weight" if isinstance(layer, nn.MultiheadAttention) else "weight", None)
-    if isinstance(layer, (*CHANNELWISE, *COUNTED)) or weight is None:
-        return None
-    columns = isinstance(layer, (*TRANSPOSED, nn.Embedding)) and getattr(layer, "groups", 1) == 1
-    magnitudes = weight.detach().abs().double().cpu()
-    return (magnitudes.transpose(0, 1) if columns else magnitudes).flatten(1).sum(1).numpy()
 
 
 def _check_options(init: str, choose: str, generator: object, calibration: object) -> None:

@@ -38,7 +38,7 @@ class WidthBudget:
     Examples
     --------
     >>> import torch
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     >>> space = width_space(model, torch.ones(1, 3))
     >>> budget = WidthBudget(space, space.macs, limit=0.5 * space.macs(space.full))

@@ -53,7 +53,7 @@ class LatencyTable:
     --------
     With a clock that counts parameters the table is right, as a linear layer has few:
 
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> space = width_space(model, torch.ones(1, 4))
     >>> clock = lambda model, x: float(sum(p.numel() for p in model.parameters()))

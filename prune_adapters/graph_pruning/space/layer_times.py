@@ -167,7 +167,7 @@ def layer_cases(space: WidthSpace) -> dict[str, LayerCase]:
 
     Examples
     --------
-    >>> from prune_adapters.graph_pruning.space.space import width_space
+    >>> from prune_adapters.graph_pruning.space.finding import width_space
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> cases = layer_cases(width_space(model, torch.ones(1, 4)))
     >>> {path: case.channels((3,)) for path, case in cases.items()}
