@@ -33,7 +33,7 @@ def aggregated_state(net: "PruningNet") -> State:
     -------
     callable
         Takes counts, returns ndarray, shape (n_widths, hidden): the mean over the layers that write a width. Each
-        column is shifted and scaled to mean 0 and spread 1 over the network whole, at half and at a tenth of the widths.
+        column has mean 0 and spread 1 over the network whole, at half and at a tenth of all widths.
 
     References
     ----------
