@@ -35,7 +35,7 @@ from torch import Tensor, nn
 import prune_adapters as pa
 from models import Basic, resnet20, stages
 from path_length_tasks import data
-from prune_adapters.graph_pruning.redundancy import Redundancy, Scores, redundancy
+from prune_adapters.graph_pruning.redundancy.redundancy import Redundancy, Scores, redundancy
 
 BLUE, ORANGE, GREY, DARK = "#0072B2", "#E69F00", "#BBBBBB", "#4D4D4D"
 Pair = tuple[Tensor, Tensor]

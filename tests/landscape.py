@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Evaluation
-from prune_adapters.graph_pruning.widths import Counts
+from prune_adapters.graph_pruning.search.candidate import Evaluation
+from prune_adapters.graph_pruning.space.budget import WidthBudget
+from prune_adapters.graph_pruning.space.widths import Counts
 
 
 @dataclass(frozen=True)

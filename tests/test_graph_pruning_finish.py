@@ -11,13 +11,13 @@ from torch.nn import functional as F
 
 import prune_adapters as pa
 from models import VisionTransformer
-from prune_adapters.graph_pruning.calibration import refit_batch_norm
-from prune_adapters.graph_pruning.latency import LatencyTable
-from prune_adapters.graph_pruning.layer_times import LayerTimes, layer_cases, monotone
-from prune_adapters.graph_pruning.materialise import sub_network
-from prune_adapters.graph_pruning.reconstruct import NormalEquations, reconstruct
-from prune_adapters.graph_pruning.space import WidthSpace, width_space
-from prune_adapters.graph_pruning.timing import measured_latency
+from prune_adapters.graph_pruning.net.calibration import recalibrate
+from prune_adapters.graph_pruning.smaller.materialise import sub_network
+from prune_adapters.graph_pruning.smaller.reconstruct import NormalEquations, reconstruct
+from prune_adapters.graph_pruning.space.latency import LatencyTable
+from prune_adapters.graph_pruning.space.layer_times import LayerTimes, layer_cases, monotone
+from prune_adapters.graph_pruning.space.space import WidthSpace, width_space
+from prune_adapters.graph_pruning.space.timing import measured_latency
 
 
 class Residual(nn.Module):
@@ -49,7 +49,7 @@ def residual(seed: int = 0) -> Residual:
     """Return the network with weights and statistics as training might leave them, in eval mode."""
     torch.manual_seed(seed)
     model = Residual()
-    refit_batch_norm(model, pictures(64, seed + 100))
+    recalibrate(model, pictures(64, seed + 100))
     return model.eval()
 
 
@@ -138,7 +138,7 @@ def test_a_later_layer_is_fitted_to_what_the_earlier_ones_give_now():
 @pytest.mark.parametrize("padding_mode", ["zeros", "circular", "reflect"])
 @pytest.mark.parametrize("padding", [0, 2, "same"])
 def test_windows_of_a_convolution_are_what_it_sees(padding: int | str, padding_mode: str):
-    from prune_adapters.graph_pruning.reconstruct import _windows
+    from prune_adapters.graph_pruning.smaller.reconstruct import _windows
 
     layer = nn.Conv2d(3, 4, (3, 5), padding=padding, padding_mode=padding_mode, dilation=(2, 1))
     x = pictures(2, 0)
@@ -170,7 +170,7 @@ def test_a_layer_that_runs_twice_stays():
 def test_statistics_are_the_mean_over_batches():
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5), nn.BatchNorm1d(3)), torch.randn(40, 3)
-    refit_batch_norm(model, x, batch_size=20)
+    recalibrate(model, x, batch_size=20)
     means = torch.stack([x[:20].mean(0), x[20:].mean(0)]).mean(0)
 
     torch.testing.assert_close(model[0].running_mean, means)
@@ -243,7 +243,7 @@ def test_a_sub_network_has_the_shapes_and_the_costs_that_the_space_says(space: W
 
 
 def test_with_nothing_removed_the_network_is_the_trained_one(space: WidthSpace):
-    for options in ({}, {"calibration": pictures(16, 1), "recalibrate": False}, {"choose": "first"}):
+    for options in ({}, {"calibration": pictures(16, 1), "fresh_statistics": False}, {"choose": "first"}):
         small = sub_network(space, space.full, **options)
 
         torch.testing.assert_close(small(pictures(4, 0)), space.model(pictures(4, 0)), rtol=0, atol=0)
@@ -279,7 +279,7 @@ def test_calibration_brings_the_outputs_nearer(space: WidthSpace):
     wanted = space.model(other)
     errors = [
         float((sub_network(space, counts, **o).eval()(other) - wanted).square().mean())
-        for o in ({}, {"calibration": x, "ridge": 1e-3, "recalibrate": False})
+        for o in ({}, {"calibration": x, "ridge": 1e-3, "fresh_statistics": False})
     ]
 
     assert errors[1] < 0.5 * errors[0]
@@ -301,8 +301,10 @@ def test_heads_and_hidden_units_are_materialised_too():
     counts = tuple(size - 1 for size in space.full)
     small = sub_network(space, counts, calibration=x)
     generated = sub_network(space, counts, init="generated", generator=Drawn(space))
+    fresh = sub_network(space, counts, init="scratch")
 
-    assert small(x).shape == x.shape
+    assert small(x).shape == fresh(x).shape == x.shape
+    assert not fresh.self_attn.in_proj_bias.any()
     assert sum(p.numel() for p in generated.parameters()) == space.parameters(counts)
 
 
@@ -422,6 +424,14 @@ def test_layers_are_as_narrow_as_in_the_sub_network(space: WidthSpace):
         assert inputs["input"].shape == held[path][0].shape
         assert layer(**inputs).shape == held[path][1].shape
         assert case.channels(counts)[1] == layer(**inputs).shape[1]
+
+
+def test_groups_with_more_outputs_than_inputs_are_timed():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 8, 3, groups=2), nn.Flatten(), nn.Linear(288, 2))
+    space = width_space(model, PICTURE)
+    found = LatencyTable.measured(space, points=2, networks=4, timer=clock)
+
+    assert found.times["2"].outputs == (4, 8)
 
 
 def test_attention_is_timed_by_its_heads():

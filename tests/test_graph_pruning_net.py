@@ -11,12 +11,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from models import Basic, InvertedResidual, VisionTransformer, conv, stages
-from prune_adapters.graph_pruning.aggregator import Aggregator
-from prune_adapters.graph_pruning.evaluation import sub_network
-from prune_adapters.graph_pruning.features import NodeFeatures
-from prune_adapters.graph_pruning.generators import GeneratedWeight
-from prune_adapters.graph_pruning.pruning_net import PruningNet
-from prune_adapters.graph_pruning.space import WidthSpace, width_space
+from prune_adapters.graph_pruning.net.aggregator import Aggregator
+from prune_adapters.graph_pruning.net.features import NodeFeatures
+from prune_adapters.graph_pruning.net.generators import GeneratedWeight
+from prune_adapters.graph_pruning.net.pruning_net import PruningNet
+from prune_adapters.graph_pruning.space.space import WidthSpace, width_space
 
 PICTURES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -299,5 +298,3 @@ def test_bad_arguments_are_told() -> None:
         net.weights((1,))
     with pytest.raises(ValueError, match="expected 1 to 4 channels, got 0"):
         net(torch.ones(1, 3), (0, 8))
-    with pytest.raises(ValueError, match="init: expected one of 'generated', 'model', got 'best'"):
-        sub_network(net, space.full, init="best")

@@ -16,13 +16,13 @@ from gymnasium.utils.env_checker import check_env
 
 from landscape import Sizes, Slopes, slopes
 from prune_adapters.errors import SearchLogError
-from prune_adapters.graph_pruning.agents import FadingNoise
-from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Evaluation
-from prune_adapters.graph_pruning.drawn import random_search
-from prune_adapters.graph_pruning.environment import WidthEnvironment
-from prune_adapters.graph_pruning.policy import policy_search
-from prune_adapters.graph_pruning.widths import Counts
+from prune_adapters.graph_pruning.search.agents import FadingNoise
+from prune_adapters.graph_pruning.search.candidate import Evaluation
+from prune_adapters.graph_pruning.search.drawn import random_search
+from prune_adapters.graph_pruning.search.environment import WidthEnvironment
+from prune_adapters.graph_pruning.search.policy import policy_search
+from prune_adapters.graph_pruning.space.budget import WidthBudget
+from prune_adapters.graph_pruning.space.widths import Counts
 
 
 def noisy(objective: Slopes, after: int = 10**9) -> Callable[[Counts], Evaluation]:
@@ -197,7 +197,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, object], message: st
 
 def test_without_the_extra_the_message_names_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     objective, budget = slopes(n=2)
-    monkeypatch.setitem(sys.modules, "prune_adapters.graph_pruning.agents", None)
+    monkeypatch.setitem(sys.modules, "prune_adapters.graph_pruning.search.agents", None)
 
     with pytest.raises(ImportError, match=r"not installed; pip install netgraph-pruning\[search\]"):
         policy_search(objective, budget, evaluations=4, progress=False)

@@ -10,13 +10,13 @@ import pytest
 
 from landscape import Sizes, Slopes, slopes
 from prune_adapters.errors import SearchLogError
-from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Evaluation, SearchResult
-from prune_adapters.graph_pruning.cross_entropy import cross_entropy_search
-from prune_adapters.graph_pruning.drawn import random_search, uniform_search
-from prune_adapters.graph_pruning.evolution import evolution_search
-from prune_adapters.graph_pruning.log import LoggedCandidate, SearchLog
-from prune_adapters.graph_pruning.widths import Counts
+from prune_adapters.graph_pruning.search.candidate import Evaluation, SearchResult
+from prune_adapters.graph_pruning.search.cross_entropy import cross_entropy_search
+from prune_adapters.graph_pruning.search.drawn import random_search, uniform_search
+from prune_adapters.graph_pruning.search.evolution import evolution_search
+from prune_adapters.graph_pruning.search.log import LoggedCandidate, SearchLog
+from prune_adapters.graph_pruning.space.budget import WidthBudget
+from prune_adapters.graph_pruning.space.widths import Counts
 
 Searched = Callable[..., SearchResult]
 SEARCHES = [random_search, evolution_search, cross_entropy_search]

@@ -14,11 +14,12 @@ from torch.testing import assert_close
 from torch.utils.data import DataLoader, TensorDataset
 
 from prune_adapters.errors import CheckpointError
-from prune_adapters.graph_pruning.evaluation import evaluate, evaluate_model, recalibrate, sub_network
-from prune_adapters.graph_pruning.pruning_net import PruningNet
-from prune_adapters.graph_pruning.space import WidthSpace, width_space
-from prune_adapters.graph_pruning.training import train_pruning_net
-from prune_adapters.graph_pruning.training_step import drawn_candidates, step_gradients
+from prune_adapters.graph_pruning.net.calibration import recalibrate
+from prune_adapters.graph_pruning.net.evaluation import evaluate, evaluate_model, instance_of
+from prune_adapters.graph_pruning.net.pruning_net import PruningNet
+from prune_adapters.graph_pruning.net.training import train_pruning_net
+from prune_adapters.graph_pruning.net.training_step import drawn_candidates, step_gradients
+from prune_adapters.graph_pruning.space.space import WidthSpace, width_space
 
 Data = tuple[torch.Tensor, torch.Tensor]
 
@@ -195,7 +196,7 @@ def test_batches_and_a_schedule_of_the_callers_own(data: Data) -> None:
 
 
 def test_recalibrated_statistics_are_means_over_the_batches(data: Data) -> None:
-    model = sub_network(new_net(), (3, 4)).train()
+    model = instance_of(new_net(), (3, 4)).train()
     recalibrate(model, data[0], batch_size=48)
     inside = [model[0](half).transpose(0, 1).flatten(1) for half in data[0].split(48)]
 
@@ -206,19 +207,13 @@ def test_recalibrated_statistics_are_means_over_the_batches(data: Data) -> None:
 
 def test_an_evaluation_is_that_of_the_recalibrated_module(data: Data) -> None:
     net = new_net()
-    module = recalibrate(sub_network(net, (3, 4)), data[0][:32]).eval()
+    module = recalibrate(instance_of(net, (3, 4)), data[0][:32]).eval()
     outputs = module(data[0])
     found = evaluate(net, (3, 4), calibration=data[0][:32], holdout=data)
 
     assert_close(found.loss, functional.cross_entropy(outputs, data[1]).item())
     assert_close(found.accuracy, (outputs.argmax(dim=1) == data[1]).double().mean().item())
     assert found == evaluate(net, (3, 4), calibration=data[0][:32], holdout=data)
-
-
-def test_a_sub_network_of_the_model_has_its_own_weights() -> None:
-    module = sub_network(new_net(), (3, 4), init="model")
-
-    assert_close(module[0].weight, nn.Parameter(space().model[0].weight[:3]))
 
 
 def test_a_loss_that_is_not_finite_is_told(data: Data) -> None:

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from networks.residual import resnet20
-from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Evaluation
-from prune_adapters.graph_pruning.drawn import random_search
-from prune_adapters.graph_pruning.layer_graph import layer_graph
-from prune_adapters.graph_pruning.magnitude import l1_widths
-from prune_adapters.graph_pruning.space import WidthSpace, width_space
-from prune_adapters.graph_pruning.states import aggregated_state, plain_state
+from prune_adapters.graph_pruning.layers.layer_graph import layer_graph
+from prune_adapters.graph_pruning.search.candidate import Evaluation
+from prune_adapters.graph_pruning.search.drawn import random_search
+from prune_adapters.graph_pruning.search.magnitude import l1_widths
+from prune_adapters.graph_pruning.search.states import aggregated_state, plain_state
+from prune_adapters.graph_pruning.space.budget import WidthBudget
+from prune_adapters.graph_pruning.space.space import WidthSpace, width_space
 
 
 def perceptron(*sizes: int) -> nn.Sequential:

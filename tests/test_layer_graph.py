@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from models import mobilenet_v2, resnet8, small_resnet
-from prune_adapters.graph_pruning.layer_graph import LayerGraph, layer_graph
-from prune_adapters.graph_pruning.space import width_space
+from prune_adapters.graph_pruning.layers.layer_graph import LayerGraph, layer_graph
+from prune_adapters.graph_pruning.space.space import width_space
 from test_width_space import NETWORKS
 
 PICTURE = torch.ones(1, 3, 8, 8)

@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 from models import VisionTransformer, resnet20
 from networks import CASES
-from prune_adapters.graph_pruning.redundancy import explained, redundancy
-from prune_adapters.graph_pruning.residual import residual_branches
+from prune_adapters.graph_pruning.redundancy.redundancy import explained, redundancy
+from prune_adapters.graph_pruning.redundancy.residual import residual_branches
 
 
 class Block(nn.Module):

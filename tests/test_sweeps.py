@@ -77,6 +77,18 @@ def test_weights_are_read_where_they_are() -> None:
     assert (first.consistent.tolist(), second.consistent.tolist()) == ([2, 2], [0, 0])
 
 
+def test_weights_with_gaps_between_them() -> None:
+    for seed in range(5):
+        graph = random_graph(seed)
+        weights = random_weights(graph, seed, torch.float32)
+        apart = {name: torch.stack([weight, torch.ones_like(weight)], -1)[..., 0] for name, weight in weights.items()}
+
+        for sweep in WAYS:
+            assert_same(
+                sweep(graph, apart), ng.sweep(ng.with_weights(graph, {n: w.numpy() for n, w in weights.items()}))
+            )
+
+
 def test_a_graph_with_other_bits_or_gates_is_swept_anew() -> None:
     graph = ng.from_biadjacency([np.ones((3, 2)), np.ones((1, 3))])
     weights = {"weight2": torch.ones(1, 3)}

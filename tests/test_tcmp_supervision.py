@@ -205,8 +205,59 @@ def test_a_cyclic_graph_has_a_gradient() -> None:
     assert all(pull.isfinite().all() for pull in gradients(joins, psi))
 
 
+def test_a_gradient_ends_where_a_feedback_connection_comes_from() -> None:
+    """x -> a -> b -> y, and b -> a: what a pulls at b is not handed on to a again."""
+    ends = {"xa": ("x", "a"), "ba": ("b", "a"), "ab": ("a", "b"), "by": ("b", "y")}
+    connections = [ng.Connection(name, *own, 1, 1, feedback=name == "ba") for name, own in ends.items()]
+    graph = ng.NetGraph(dict.fromkeys("xaby", 1), connections, [1] * 4, [0], [3])
+    psi = {name: torch.full((1,), 0.6 + i / 10, requires_grad=True) for i, name in enumerate(ends)}
+    found = torch.autograd.grad(Supervision(graph)(psi)["by"].sum(), list(psi.values()))
+    at_b = torch.sigmoid(torch.tensor(0.8)) * torch.sigmoid(torch.tensor(-0.8))
+    at_a = 0.8 * at_b * torch.sigmoid(torch.tensor(1.3)) * torch.sigmoid(torch.tensor(-1.3))
+
+    torch.testing.assert_close(torch.cat(found), torch.stack([at_a, at_a, at_b, torch.zeros(())]))
+
+
+def test_autocast_changes_nothing() -> None:
+    case = CASES["shufflenet_v2"]
+    graph = pa.to_graph(case.model(), case.inputs(), masks={})
+    psi = drawn_psi(graph, 2, 0.3, torch.float32)
+    expected = Supervision(graph)(psi)
+    pulls = gradients(expected, psi)
+    with torch.autocast("cpu", torch.bfloat16):
+        joins = Supervision(graph)(psi)
+
+        torch.testing.assert_close(joins, expected)
+        torch.testing.assert_close(gradients(joins, psi), pulls)
+
+
+@pytest.mark.parametrize("name", ["chunked_projection", "transposed_conv"])
+def test_a_gradient_that_is_one_expanded_number(name: str) -> None:
+    case = CASES[name]
+    graph = pa.to_graph(case.model(), case.inputs(), masks={})
+    psi = drawn_psi(graph, 2, 0.3)
+    joins = list(Supervision(graph)(psi).values())
+    found = torch.autograd.grad([own.sum() for own in joins], list(psi.values()), retain_graph=True)
+
+    torch.testing.assert_close(
+        found, torch.autograd.grad(joins, list(psi.values()), [torch.ones_like(own) for own in joins])
+    )
+
+
 def test_parameters_without_psi_keep_what_the_graph_has() -> None:
     graph = chain([2, 2, 1]).with_masks({"w2": np.array([[True, False]])})
     joins = Supervision(graph)({"w1": torch.full((2, 2), 0.9)})
 
     assert joins["w1"].tolist() == [[1.0, 1.0], [0.0, 0.0]]
+
+
+def test_a_parameter_without_an_edge_joins_nothing() -> None:
+    case = CASES["resnet20_a"]
+    graph = pa.to_graph(case.model(), case.inputs(), masks={})
+    gates = [name for name in graph.parameters if name not in graph.edge_parameters]
+    psi = drawn_psi(graph, 2, 0.3)
+    psi[gates[0]] = torch.ones(graph.parameters[gates[0]].shape, dtype=torch.float64, requires_grad=True)
+    joins = Supervision(graph)(psi)
+
+    assert not joins[gates[0]].any()
+    assert not gradients(joins, psi)[-1].any()

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import prune_adapters as pa
 from models import VisionTransformer, mobilenet_v2, resnet8, small_resnet, vgg_small
-from prune_adapters.graph_pruning.space import WidthSpace, width_space
+from prune_adapters.graph_pruning.space.space import WidthSpace, width_space
 
 
 class ConvNeXt(nn.Module):

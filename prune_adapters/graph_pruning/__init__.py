@@ -4,30 +4,44 @@ Reconstructed from the abstracts of Zhang et al., Graph Pruning for Model Compre
 MetaPruning (Liu et al., 2019) and AMC (He et al., 2018): sizes of layers, schedules and settings are ours.
 """
 
-from prune_adapters.graph_pruning.budget import WidthBudget
-from prune_adapters.graph_pruning.candidate import Evaluation, SearchResult
-from prune_adapters.graph_pruning.cross_entropy import cross_entropy_search
-from prune_adapters.graph_pruning.drawn import random_search, uniform_search
-from prune_adapters.graph_pruning.evaluation import evaluate, evaluate_model, recalibrate
-from prune_adapters.graph_pruning.evolution import evolution_search
-from prune_adapters.graph_pruning.latency import LatencyTable
-from prune_adapters.graph_pruning.layer_graph import LayerGraph, layer_graph
-from prune_adapters.graph_pruning.log import LoggedCandidate, SearchLog
-from prune_adapters.graph_pruning.magnitude import l1_widths
-from prune_adapters.graph_pruning.materialise import sub_network
-from prune_adapters.graph_pruning.policy import policy_search
-from prune_adapters.graph_pruning.pruning_net import PruningNet
-from prune_adapters.graph_pruning.space import WidthSpace, width_space
-from prune_adapters.graph_pruning.states import aggregated_state, plain_state
-from prune_adapters.graph_pruning.training import train_pruning_net
-from prune_adapters.graph_pruning.widths import Width
+from prune_adapters.graph_pruning.layers import LayerGraph, layer_graph
+from prune_adapters.graph_pruning.net import PruningNet, evaluate, evaluate_model, recalibrate, train_pruning_net
+from prune_adapters.graph_pruning.redundancy import Redundancy, redundancy
+from prune_adapters.graph_pruning.search import (
+    Evaluation,
+    LoggedCandidate,
+    Objective,
+    SearchLog,
+    SearchResult,
+    aggregated_state,
+    cross_entropy_search,
+    evolution_search,
+    l1_widths,
+    plain_state,
+    policy_search,
+    random_search,
+    uniform_search,
+)
+from prune_adapters.graph_pruning.smaller import reconstruct, sub_network
+from prune_adapters.graph_pruning.space import (
+    Counts,
+    LatencyTable,
+    Width,
+    WidthBudget,
+    WidthSpace,
+    measured_latency,
+    width_space,
+)
 
 __all__ = [
+    "Counts",
     "Evaluation",
     "LatencyTable",
     "LayerGraph",
     "LoggedCandidate",
+    "Objective",
     "PruningNet",
+    "Redundancy",
     "SearchLog",
     "SearchResult",
     "Width",
@@ -40,10 +54,13 @@ __all__ = [
     "evolution_search",
     "l1_widths",
     "layer_graph",
+    "measured_latency",
     "plain_state",
     "policy_search",
     "random_search",
     "recalibrate",
+    "reconstruct",
+    "redundancy",
     "sub_network",
     "train_pruning_net",
     "uniform_search",

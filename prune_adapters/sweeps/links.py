@@ -1,118 +1,19 @@
-"""The connections of a graph as products of matrices and vectors over its units, for numbers that walk along them."""
+"""All connections of a graph on a device, for numbers that walk along them."""
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import numpy as np
 import torch
 
-from netgraph import Connection, ElementIndex, NetGraph
-from netgraph.reference import unit_slices
+from netgraph import Connection, NetGraph
+from prune_adapters.sweeps.link import Link, Vector, WeightedLink, WireLink
 from prune_adapters.sweeps.places import Places
 
-__all__ = ["Links", "WeightedLink", "WireLink"]
+__all__ = ["Links"]
 
 HELD = "_links"
 """Where a graph keeps its links on devices: among the derived values, which a graph with other bits takes over."""
-
-
-class WeightedLink:
-    """One use of a parameter.
-
-    Parameters
-    ----------
-    places : Places
-    number : int
-        Place of the connection in ``graph.weighted``.
-    """
-
-    def __init__(self, places: Places, number: int) -> None:
-        c = places.graph.weighted[number]
-        self.number, self.parameter = number, c.parameter
-        self.sources, self.targets = unit_slices(places.graph, c)
-        self._shape, self._taps = (c.groups, c.rows // c.groups, c.columns), c.taps
-        self.is_whole = c.contiguous_offset == 0 and c.size == places.graph.parameters[c.parameter].size
-        """Whether the elements are those of the parameter in their order."""
-        is_view = isinstance(c.index, ElementIndex) and min(c.index.offset, *c.index.strides) >= 0 and c.is_distinct
-        self._index = c.index if is_view else None
-        self._elements = None if self._index else places.indices(number).reshape(-1)
-
-    @property
-    def is_view(self) -> bool:
-        """Whether a view of the parameter holds the elements, each of them once."""
-        return self._elements is None
-
-    def pairs(self, elements: torch.Tensor) -> torch.Tensor:
-        """Return the sums of elements over the taps: Tensor, shape (groups, rows of a group, columns)."""
-        if self._taps > 1:
-            elements = elements.reshape(-1, self._taps) @ elements.new_ones(self._taps)  # faster than a sum of few
-        return elements.view(self._shape)
-
-    def on(self, pairs: torch.Tensor, at_sources: torch.Tensor, at_targets: torch.Tensor) -> None:
-        """Add to the targets what comes from the sources."""
-        _add_product(at_targets[self.targets], pairs, at_sources[self.sources])
-
-    def back(self, pairs: torch.Tensor, at_targets: torch.Tensor, at_sources: torch.Tensor) -> None:
-        """Add to the sources what comes back from the targets."""
-        _add_product(at_sources[self.sources], pairs.mT, at_targets[self.targets])
-
-    def add_outer(self, flat: torch.Tensor, at_targets: torch.Tensor, at_sources: torch.Tensor) -> None:
-        """Add to each element of a flat parameter the product of what is at its target and at its source.
-
-        With k vectors of each, of shape (n_units, k) and (k, n_units), it is the sum of k products.
-        """
-        groups, rows = self._shape[:2]
-        left, right = at_targets[self.targets], at_sources[:, self.sources]
-        if self._taps > 1:
-            right = right[..., None].expand(-1, -1, self._taps).flatten(1)
-        if self.is_whole and groups == 1:
-            flat.view(rows, -1).addmm_(left, right)
-            return
-        by_group = right.view(len(right), groups, -1).transpose(0, 1)
-        outer = (left.view(groups, rows, -1) @ by_group).view(*self._shape, self._taps)
-        if self._elements is not None:
-            flat.index_add_(0, self._elements, outer.view(-1))
-        elif isinstance(self._index, ElementIndex):
-            flat.as_strided(outer.shape, self._index.strides, self._index.offset).add_(outer)
-
-
-class WireLink:
-    """Fixed edges.
-
-    Parameters
-    ----------
-    places : Places
-    number : int
-        Place of the wiring in ``graph.wiring``.
-    """
-
-    def __init__(self, places: Places, number: int) -> None:
-        graph, c = places.graph, places.graph.wiring[number]
-        self.wiring = c
-        self.sources, self.targets = unit_slices(graph, c)
-        self.of_product = c.target in graph.products
-        self._ends = None
-        if c.pairs is not None:
-            self._ends = places.array(("pairs", number), c, lambda: np.stack(c.edges()))
-
-    def on(self, at_sources: torch.Tensor) -> torch.Tensor:
-        """Return what comes to the targets from the sources."""
-        return self._along(at_sources[self.sources], self.targets.stop - self.targets.start, back=False)
-
-    def back(self, at_targets: torch.Tensor) -> torch.Tensor:
-        """Return what comes back to the sources from the targets."""
-        return self._along(at_targets[self.targets], self.sources.stop - self.sources.start, back=True)
-
-    def _along(self, values: torch.Tensor, count: int, *, back: bool) -> torch.Tensor:
-        if self._ends is not None:
-            start, stop = self._ends.flip(0) if back else self._ends
-            return values.new_zeros(count).index_add_(0, stop, values[start])
-        n, m = (self.wiring.fan_out, self.wiring.fan_in) if back else (self.wiring.fan_in, self.wiring.fan_out)
-        if n == m == 1:
-            return values
-        return values.view(self.wiring.groups, n).sum(1)[:, None].expand(-1, m).reshape(-1)
-
-
-Link = WeightedLink | WireLink
 
 
 class Links:
@@ -131,15 +32,20 @@ class Links:
         self.wires = [WireLink(places, number) for number in range(len(graph.wiring))]
         self.gate = torch.from_numpy(graph.gate.copy()).to(device)
         weighted, wires = iter(self.weighted), iter(self.wires)
-        layers: dict[str, tuple[slice, list[Link], list[Link]]] = {n: (own, [], []) for n, own in graph.slices.items()}
+        self.layers: list[tuple[list[Link], list[Link]]] = [([], []) for _ in graph.layers]
+        """Links that come into each layer and links that go out, without those that lead back."""
         for c in graph.connections:
             link: Link = next(weighted) if isinstance(c, Connection) else next(wires)
-            layers[c.target][1].append(link)
-            layers[c.source][2].append(link)
-        self.layers = list(layers.values())
-        """Units of each layer, links that come in and links that go out."""
-        self.sizes = list(graph.layers.values())
-        """Units of each layer; they lie one layer after the other."""
+            if link.source.layer < link.target.layer:
+                self.layers[link.target.layer][0].append(link)
+                self.layers[link.source.layer][1].append(link)
+        self._sizes = tuple(graph.layers.values())
+        units = np.arange(graph.n_units)
+        sources = [np.repeat(units[link.source.units], link.taps) for link in self.weighted]
+        targets = [units[link.target.units] for link in self.weighted]
+        self._sources, self._targets = (torch.from_numpy(np.concatenate(e)).to(device) for e in (sources, targets))
+        """The source of each element in a row of a group, and the target of each row, of all weighted links."""
+        self._n_sources, self._n_targets = [len(own) for own in sources], [len(own) for own in targets]
 
     @classmethod
     def of(cls, graph: NetGraph, device: torch.device) -> "Links":
@@ -150,38 +56,91 @@ class Links:
         return held[device]
 
     @cached_property
-    def handed(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def handed(self) -> torch.Tensor:
         """Units whose live flag is that of one source, and whose co-accessible flag is that of one target."""
-        into, out = (torch.zeros(self.graph.n_units, device=self.device) for _ in range(2))
-        ones = torch.ones_like(into)
+        found = torch.zeros(2, self.graph.n_units, device=self.device)
+        into, out = found
+        ones = self.vector(torch.ones_like(into))
         for wire in self.wires:
-            into[wire.targets] += wire.on(ones)
-            out[wire.sources] += wire.back(ones)
+            into[wire.target.units] += wire.on(wire.source.of(ones))
+            out[wire.source.units] += wire.back(wire.target.of(ones))
         for link in self.weighted:  # a unit with a weight is no such unit, whatever wires there are
-            into[link.targets] = out[link.sources] = torch.nan
+            into[link.target.units] = out[link.source.units] = torch.nan
         for name in self.graph.products:
             into[self.graph.slices[name]] = 1
-        return into == 1, out == 1
+        return found == 1
 
     @cached_property
-    def free(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def free(self) -> torch.Tensor:
         """Units whose live flag, and whose co-accessible flag, is not given: neither a shut gate nor an end."""
-        found = []
-        for ends in (self.graph.inputs, self.graph.outputs):
-            free = self.gate.clone()
+        found = self.gate.repeat(2, 1)
+        for free, ends in zip(found, (self.graph.inputs, self.graph.outputs), strict=True):
             free[torch.from_numpy(ends.copy()).to(self.device)] = False
-            found.append(free)
-        return found[0], found[1]
+        return found
+
+    @cached_property
+    def uses(self) -> dict[str, list[WeightedLink]]:
+        """The links of each parameter."""
+        found: dict[str, list[WeightedLink]] = {name: [] for name in self.graph.parameters}
+        for link in self.weighted:
+            found[link.parameter].append(link)
+        return found
+
+    @cached_property
+    def n_uses(self) -> dict[str, float]:
+        """The mean number of uses of an element of each parameter, at least 1."""
+        sizes = {name: sum(c.size for c in self.graph.uses(name)) for name in self.uses}
+        return {name: max(1.0, size / max(1, self.graph.parameters[name].size)) for name, size in sizes.items()}
+
+    @cached_property
+    def of_products(self) -> dict[str, list[WireLink]]:
+        """The wires into each product layer."""
+        layers = [name for name in self.graph.layers if name in self.graph.products]
+        return {name: [wire for wire in self.wires if wire.wiring.target == name] for name in layers}
 
     def is_used_once(self, parameter: str) -> bool:
         """Tell whether no element of a parameter has several uses, by one connection and its layout."""
-        own = [link for link in self.weighted if link.parameter == parameter]
+        own = self.uses[parameter]
         return len(own) == 1 and own[0].is_view
 
-    def n_uses(self, parameter: str) -> float:
-        """Return the mean number of uses of an element of a parameter, at least 1."""
-        size = sum(c.size for c in self.graph.uses(parameter))
-        return max(1.0, size / max(1, self.graph.parameters[parameter].size))
+    def vector(self, over_units: torch.Tensor) -> Vector:
+        """Return a vector with its layers, whose units lie one after the other."""
+        return Vector(over_units, over_units.split_with_sizes(self._sizes))
+
+    def matrices(self, graph: NetGraph, values: Mapping[str, torch.Tensor], like: torch.Tensor) -> list[torch.Tensor]:
+        """Return the matrix of each weighted link, in the dtype of `like`, from values and other kept elements.
+
+        `graph` may differ from that of the links in bits.
+        """
+        places, found = Places(graph, values, self.device), []
+        ones = {taps: like.new_ones(taps) for taps in {link.taps for link in self.weighted}}
+        for link in self.weighted:
+            elements = values.get(link.parameter) if link.is_whole else None
+            if elements is None:
+                elements = places.elements(link.number).to(like.dtype)
+            found.append(link.matrix(elements, ones[link.taps]))
+        return found
+
+    def outer(
+        self, names: Iterable[str], at_targets: torch.Tensor, at_sources: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Return for each element of some parameters what its target has times what its source has.
+
+        With k vectors of each, of shape (k, n_units), it is the sum of k products, and a sum over its uses.
+        """
+        lefts = at_targets.index_select(1, self._targets).mT.split_with_sizes(self._n_targets)
+        rights = at_sources.index_select(1, self._sources).split_with_sizes(self._n_sources, 1)
+        found = {}
+        for name in names:
+            shape, uses = self.graph.parameters[name].shape, self.uses[name]
+            if len(uses) == 1 and uses[0].is_whole:
+                number = uses[0].number
+                found[name] = uses[0].outer(lefts[number], rights[number]).view(shape)
+                continue
+            found[name] = at_targets.new_zeros(shape)
+            for link in uses:
+                link.add(found[name].view(-1), link.outer(lefts[link.number], rights[link.number]))
+        return found
 
     def opened(self, nonzero: torch.Tensor) -> dict[WireLink, torch.Tensor]:
         """Return for each wire into a product at which of its targets all other factors are nonzero.
@@ -197,23 +156,12 @@ class Links:
             0 and 1, of float32.
         """
         found: dict[WireLink, torch.Tensor] = {}
-        missing = (~nonzero).float()
-        for units, into, _ in self.layers:
-            wires = [link for link in into if isinstance(link, WireLink) and link.of_product]
-            places = [slice(wire.targets.start - units.start, wire.targets.stop - units.start) for wire in wires]
-            factors = {wire.wiring.factor: torch.ones(units.stop - units.start, device=self.device) for wire in wires}
-            for wire, place in zip(wires, places, strict=True):
-                factors[wire.wiring.factor][place] -= wire.on(missing)  # at most one source for each factor
-            for wire, place in zip(wires, places, strict=True):
-                others = [flags[place] for factor, flags in factors.items() if factor != wire.wiring.factor]
-                found[wire] = torch.stack([torch.ones_like(missing[wire.targets]), *others]).prod(0)
+        for layer, wires in self.of_products.items():
+            ones = torch.ones(self.graph.layers[layer], device=self.device)
+            factors = {wire.wiring.factor: ones.clone() for wire in wires}
+            for wire in wires:  # at most one source for each factor
+                factors[wire.wiring.factor][wire.target.own] -= wire.on((~nonzero[wire.source.units]).float())
+            for wire in wires:
+                others = [flags for factor, flags in factors.items() if factor != wire.wiring.factor]
+                found[wire] = torch.stack([ones, *others]).prod(0)[wire.target.own]
         return found
-
-
-def _add_product(result: torch.Tensor, pairs: torch.Tensor, values: torch.Tensor) -> None:
-    """Add to the result, in place, the product of a matrix for each group with its part of the values."""
-    groups = pairs.shape[0]
-    if groups == 1:
-        result.addmv_(pairs[0], values)
-    else:
-        result.view(groups, -1, 1).baddbmm_(pairs, values.view(groups, -1, 1))

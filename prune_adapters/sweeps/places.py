@@ -27,7 +27,7 @@ class Places:
     def __init__(self, graph: NetGraph, weights: Mapping[str, torch.Tensor], device: torch.device) -> None:
         self.graph = graph
         self.device = device
-        self._flat = {name: weight.detach().reshape(-1) for name, weight in weights.items()}
+        self._weights = weights
         self._held = graph.__dict__.setdefault(UPLOADED, {})
 
     def array(self, name: Hashable, source: object, make: Callable[[], np.ndarray]) -> torch.Tensor:
@@ -65,9 +65,10 @@ class Places:
         """
         c = self.graph.weighted[position]
         shape = c.rows, c.columns, c.taps
-        flat = self._flat.get(c.parameter)
-        if flat is None:
+        weight = self._weights.get(c.parameter)
+        if weight is None:
             return self._kept(position)
+        flat = weight.detach().reshape(-1).contiguous()
         if (offset := c.contiguous_offset) is not None:
             return flat[offset : offset + c.size].view(shape)
         if isinstance(c.index, ElementIndex) and min(c.index.offset, *c.index.strides) >= 0:

@@ -24,8 +24,8 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from netgraph import NetGraph
-from prune_adapters.sweeps.links import Links, WeightedLink, WireLink
-from prune_adapters.sweeps.places import Places
+from prune_adapters.sweeps.link import Vector, WeightedLink, WireLink
+from prune_adapters.sweeps.links import Links
 from prune_adapters.sweeps.sweep import sweep_on_device
 
 __all__ = ["Supervision"]
@@ -87,29 +87,24 @@ class Supervision:
 class _Joins(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Context, graph: NetGraph, names: tuple[str, ...], *psi: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found = sweep_on_device(graph, {name: own > KEPT for name, own in zip(names, psi, strict=True)})
+        found = sweep_on_device(graph, {name: _crisp(own) for name, own in zip(names, psi, strict=True)})
         links = Links.of(graph, psi[0].device)
-        dtype = psi[0].dtype
-        live, passing = found.accessible.to(dtype), (found.co_accessible & links.gate).to(dtype)
+        live, passing = (flags.to(psi[0].dtype) for flags in (found.accessible, found.co_accessible & links.gate))
         ctx.of, ctx.names, ctx.flags = (graph, links), names, (live, passing, found.nonzero)
         ctx.save_for_backward(*psi)
-        ctx.set_materialize_grads(False)
-        joins = _outer(links, dict(zip(names, psi, strict=True)), passing[:, None], live[None])
+        with _exactly(live):
+            joins = links.outer(names, passing[None], live[None])
         return tuple(own if links.is_used_once(name) else own.clamp_(max=1) for name, own in joins.items())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Context, *pulls: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        psi = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
-        pulled = {name: pull.contiguous() for name, pull in zip(ctx.names, pulls, strict=True) if pull is not None}
-        if not pulled:
-            return None, None, *pulls
+    def backward(ctx: Context, *pulls: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         graph, links = ctx.of
-        live, passing, nonzero = ctx.flags
-        uses = {name: links.n_uses(name) for name in pulled}
-        pulled = {name: pull if uses[name] == 1 else pull / uses[name] for name, pull in pulled.items()}
-        walk = _Walk(graph, links, psi, live, passing, nonzero)
-        return None, None, *walk.gradients(pulled).values()
+        uses = [links.n_uses[name] for name in ctx.names]
+        pulled = {name: pull if n == 1 else pull / n for name, n, pull in zip(ctx.names, uses, pulls, strict=True)}
+        psi = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
+        with _exactly(pulls[0]):
+            return None, None, *_Walk(graph, links, psi, ctx.flags).gradients(pulled).values()
 
 
 class _Walk:
@@ -121,9 +116,8 @@ class _Walk:
     links : Links
         Of this graph, or of one that differs from it in bits.
     psi : mapping of str to Tensor
-    live, passing : Tensor, shape (n_units,)
-        0 and 1: live units, and co-accessible ones with an open gate.
-    nonzero : Tensor of bool, shape (n_units,)
+    flags : (Tensor, Tensor, Tensor), shape (n_units,)
+        0 and 1: live units, and co-accessible ones with an open gate. Of bool: those that are not identically 0.
     """
 
     def __init__(
@@ -131,102 +125,73 @@ class _Walk:
         graph: NetGraph,
         links: Links,
         psi: Mapping[str, torch.Tensor],
-        live: torch.Tensor,
-        passing: torch.Tensor,
-        nonzero: torch.Tensor,
+        flags: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     ) -> None:
-        self.graph, self.links, self.psi, self.live, self.passing = graph, links, psi, live, passing
-        self._open = {wire: flags.to(live.dtype) for wire, flags in links.opened(nonzero).items()}
-        self._pairs = self._by_pairs(psi)
+        live, passing, nonzero = flags
+        self.graph, self.links, self.names = graph, links, tuple(psi)
+        self.live, self.passing = links.vector(live), links.vector(passing)
+        self._open = {wire: own.to(live.dtype) for wire, own in links.opened(nonzero).items()}
+        self._psi = links.matrices(graph, psi, live)
 
     def gradients(self, pulled: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the gradient of each psi from the gradients of what joins."""
-        to_live, to_passing = torch.zeros_like(self.live), torch.zeros_like(self.live)
-        pairs = self._by_pairs(pulled)
-        for link in self.links.weighted:
-            if link.parameter in pulled:
-                link.back(pairs[link.number], self.passing, to_live)
-                link.on(pairs[link.number], self.live, to_passing)
+        live, passing = self.live.whole, self.passing.whole
+        none = live.new_zeros(())
+        rest = {name: none.expand(self.graph.parameters[name].shape) for name in self.links.uses if name not in pulled}
+        at_sources, at_targets = self._sums(self.links.matrices(self.graph, {**rest, **pulled}, live))
         slope_in, slope_out = self._slopes()
-        at_targets = self._to_the_inputs(to_live, slope_in)
-        at_sources = self._to_the_outputs(to_passing, slope_out)
-        left, right = torch.stack([at_targets, self.passing], 1), torch.stack([self.live, at_sources])
-        return _outer(self.links, self.psi, left, right)
+        self._to_the_inputs(at_sources, slope_in)
+        self._to_the_outputs(at_targets, slope_out)
+        left, right = torch.stack([at_sources.whole, passing]), torch.stack([live, at_targets.whole])
+        return self.links.outer(self.names, left, right)
 
-    def _by_pairs(self, values: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
-        """Return for each weighted connection the sums over the taps."""
-        places = Places(self.graph, values, self.live.device)
-        found = []
+    def _sums(self, matrices: list[torch.Tensor]) -> tuple[Vector, Vector]:
+        """Return what comes back to each unit from the passing ones, and what comes to it from the live ones."""
+        back, on = (self.links.vector(torch.zeros_like(self.live.whole)) for _ in range(2))
         for link in self.links.weighted:
-            whole = values.get(link.parameter) if link.is_whole else None
-            found.append(link.pairs(places.elements(link.number).to(self.live.dtype) if whole is None else whole))
-        return found
+            link.back(matrices, self.passing, back)
+            link.on(matrices, self.live, on)
+        return back, on
 
-    def _slopes(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _slopes(self) -> tuple[Vector, Vector]:
         """Return the slopes of the live flags, and of the passing ones, over the soft sums that decide them."""
-        into, out = torch.zeros_like(self.live), torch.zeros_like(self.live)
-        for link in self.links.weighted:
-            link.on(self._pairs[link.number], self.live, into)
-            link.back(self._pairs[link.number], self.passing, out)
+        out, into = self._sums(self._psi)
         for wire in self.links.wires:
-            into[wire.targets] += wire.on(self.live)
-            out[wire.sources] += wire.back(self._opened(wire, self.passing))
-        slopes = (
-            torch.where(handed, 1, _slope(sums)) for handed, sums in zip(self.links.handed, (into, out), strict=True)
-        )
-        slope_in, slope_out = (slope * free for slope, free in zip(slopes, self.links.free, strict=True))
-        return slope_in, slope_out
+            wire.target.of(into).add_(wire.on(wire.source.of(self.live)))
+            wire.source.of(out).add_(wire.back(self._opened(wire, wire.target.of(self.passing))))
+        slope = torch.sigmoid(torch.stack([into.whole, out.whole]))
+        slope = torch.where(self.links.handed, 1, slope * (1 - slope)) * self.links.free
+        return self.links.vector(slope[0]), self.links.vector(slope[1])
 
-    def _to_the_inputs(self, pull: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-        """Return the gradient at the sum that makes each unit live, from that at the live flags."""
-        at = torch.zeros_like(pull)
-        for (into, _), own, pulled, steep in reversed(self._by_layers(at, pull, slope)):
-            torch.mul(pulled, steep, out=own)
+    def _to_the_inputs(self, pull: Vector, slope: Vector) -> None:
+        """Turn the gradient at the live flags, in place, into that at the sum that makes each unit live."""
+        for number, (into, _) in reversed(list(enumerate(self.links.layers))):
+            pull.layers[number].mul_(slope.layers[number])
             for link in into:
                 if isinstance(link, WeightedLink):
-                    link.back(self._pairs[link.number], at, pull)
+                    link.back(self._psi, pull, pull)
                 else:
-                    pull[link.sources] += link.back(self._opened(link, at))
-        return at
+                    link.source.of(pull).add_(link.back(self._opened(link, link.target.of(pull))))
 
-    def _to_the_outputs(self, pull: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-        """Return the gradient at the sum that makes each unit co-accessible, from that at the passing flags."""
-        at = torch.zeros_like(pull)
-        for (_, out), own, pulled, steep in self._by_layers(at, pull, slope):
-            torch.mul(pulled, steep, out=own)
+    def _to_the_outputs(self, pull: Vector, slope: Vector) -> None:
+        """Turn the gradient at the passing flags, in place, into that at the sum that makes each co-accessible."""
+        for number, (_, out) in enumerate(self.links.layers):
+            pull.layers[number].mul_(slope.layers[number])
             for link in out:
                 if isinstance(link, WeightedLink):
-                    link.on(self._pairs[link.number], at, pull)
+                    link.on(self._psi, pull, pull)
                 else:
-                    found = link.on(at)
-                    pull[link.targets] += found * self._open[link] if link in self._open else found
-        return at
+                    link.target.of(pull).add_(self._opened(link, link.on(link.source.of(pull))))
 
-    def _by_layers(self, *over_units: torch.Tensor) -> list:
-        """Return the links of each layer, with views of the parts of some vectors that are its units."""
-        parts = [vector.split(self.links.sizes) for vector in over_units]
-        return list(zip(((into, out) for _, into, out in self.links.layers), *parts, strict=True))
-
-    def _opened(self, wire: WireLink, at_units: torch.Tensor) -> torch.Tensor:
+    def _opened(self, wire: WireLink, at_targets: torch.Tensor) -> torch.Tensor:
         """Return the values with those that a product does not hand on through this wire set to 0."""
-        if wire not in self._open:
-            return at_units
-        opened = at_units.clone()
-        opened[wire.targets] *= self._open[wire]
-        return opened
+        return at_targets * self._open[wire] if wire in self._open else at_targets
 
 
-def _outer(
-    links: Links, like: Mapping[str, torch.Tensor], at_targets: torch.Tensor, at_sources: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """Return for each element the sum, over pairs of vectors, of what is at its target times what is at its source."""
-    found = {name: torch.zeros_like(own, memory_format=torch.contiguous_format) for name, own in like.items()}
-    for link in links.weighted:
-        if link.parameter in found:
-            link.add_outer(found[link.parameter].view(-1), at_targets, at_sources)
-    return found
+def _crisp(psi: torch.Tensor) -> torch.Tensor:
+    return torch.gt(psi, KEPT, out=torch.empty_like(psi))  # faster than to bool
 
 
-def _slope(sums: torch.Tensor) -> torch.Tensor:
-    sigmoid = torch.sigmoid(sums)
-    return sigmoid * (1 - sigmoid)
+def _exactly(like: torch.Tensor) -> torch.autocast:
+    """Return the context in which autocast leaves products in their dtype."""
+    return torch.autocast(like.device.type, enabled=False)
