@@ -310,9 +310,7 @@ def test_without_joblib_the_message_names_the_fix(monkeypatch: pytest.MonkeyPatc
     objective, budget = slopes()
     monkeypatch.setitem(sys.modules, "joblib", None)
 
-    with pytest.raises(
-        ImportError, match=r"n_jobs=2: joblib is not installed; pip install netgraph-pruning\[examples\]"
-    ):
+    with pytest.raises(ImportError, match=r"n_jobs=2: joblib is not installed; pip install netgraph-pruning\[search\]"):
         random_search(objective, budget, evaluations=3, n_jobs=2, progress=False)
 
 

@@ -180,7 +180,7 @@ def _workers(n_jobs: int) -> Workers:
         from joblib import Parallel, delayed
     except ImportError as error:
         raise ImportError(
-            f"n_jobs={n_jobs}: joblib is not installed; pip install netgraph-pruning[examples], or take n_jobs=1"
+            f"n_jobs={n_jobs}: joblib is not installed; pip install netgraph-pruning[search], or take n_jobs=1"
         ) from error
     parallel = Parallel(n_jobs=n_jobs, return_as="generator")
     return lambda answer, file, batch: parallel(delayed(answer)(file, counts) for counts in batch)

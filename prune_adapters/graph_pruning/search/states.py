@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from prune_adapters.graph_pruning.layers.layer_graph import LayerGraph
+from prune_adapters.graph_pruning.space.space import WidthSpace
 from prune_adapters.graph_pruning.space.widths import Counts
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def aggregated_state(net: "PruningNet") -> State:
     -------
     callable
         Takes counts, returns ndarray, shape (n_widths, hidden): the mean over the layers that write a width. Each
-        column is shifted and scaled to mean 0 and spread 1 over the widths of the whole network, but not blown up where
-        all widths have about the same.
+        column has mean 0 and spread 1 over the network whole, at half and at a tenth of all widths.
 
     References
     ----------
@@ -47,16 +47,16 @@ def aggregated_state(net: "PruningNet") -> State:
     >>> layers = torch.nn.Linear(3, 4), torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)
     >>> graph = layer_graph(width_space(torch.nn.Sequential(*layers), torch.ones(1, 3)))
     >>> net = SimpleNamespace(graph=graph, aggregated=lambda counts: torch.tensor(counts).reshape(2, 1) + torch.eye(2))
-    >>> aggregated_state(net)((4, 2))
-    array([[ 1., -1.],
-           [-5., -3.]])
+    >>> aggregated_state(net)((4, 2)).round(2)
+    array([[ 1.61,  0.87],
+           [-0.62,  0.12]])
     """
 
     def features(counts: Counts) -> np.ndarray:
         with torch.no_grad():
             return _by_width(net.graph, net.aggregated(counts).cpu().numpy())
 
-    return _standardised(features, net.graph.space.full)
+    return _standardised(features, net.graph.space)
 
 
 def plain_state(graph: LayerGraph) -> State:
@@ -106,7 +106,9 @@ def _by_width(graph: LayerGraph, nodes: np.ndarray) -> np.ndarray:
     return writes @ nodes / np.maximum(writes.sum(axis=1, keepdims=True), 1)
 
 
-def _standardised(features: State, full: Counts) -> State:
-    whole = features(full)
-    mean, scale = whole.mean(axis=0), np.maximum(whole.std(axis=0), 0.01 * whole.std() or 1.0)
+def _standardised(features: State, space: WidthSpace) -> State:
+    n = len(space.widths)
+    seen = np.concatenate([features(space.counts([ratio] * n)) for ratio in (1.0, 0.5, 0.1)])
+    mean, spread = seen.mean(axis=0), seen.std(axis=0)
+    scale = np.maximum(spread, 0.01 * seen.std() or 1.0)  # a column that hardly differs is not blown up
     return lambda counts: (features(counts) - mean) / scale
