@@ -119,9 +119,10 @@ class Study:
     @cached_property
     def found(self) -> dict[str, Counts]:
         """The widths by each way of choosing them."""
-        uniform = self.budget.project([1.0] * len(self.space.widths))
         l1 = pa.l1_widths(self._base(self.seed), self.budget)
-        return {"uniform": uniform, "L1": l1} | {name: result.best for name, result in self.searches.items()}
+        return {"uniform": self.budget.uniform, "L1": l1} | {
+            name: result.best for name, result in self.searches.items()
+        }
 
     def searched(self, name: str, **more: object) -> pa.SearchResult:
         """Return what a search finds; its log goes on where it was stopped."""

@@ -35,6 +35,7 @@ from prune_adapters.errors import (
     PlanError,
     PruneAdaptersError,
     RecipeError,
+    SearchLogError,
     TraceError,
 )
 from prune_adapters.graph_pruning import (
@@ -168,6 +169,7 @@ __all__ = [
     "Removal",
     "Report",
     "SearchLog",
+    "SearchLogError",
     "SearchResult",
     "Selection",
     "SelectiveChannelDecay",

@@ -10,6 +10,8 @@ NEEDS = {
     "prune_adapters.ops.triton_blocks": "triton",
     "prune_adapters.ops.triton_kernels": "triton",
     "prune_adapters.ops.triton_tiles": "triton",
+    "prune_adapters.graph_pruning.search.agents": "stable_baselines3",
+    "prune_adapters.graph_pruning.search.environment": "gymnasium",
     "prune_adapters.integrations.lightning": "lightning",
     "prune_adapters.integrations.hugging_face": "transformers",
 }

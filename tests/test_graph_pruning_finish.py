@@ -479,6 +479,7 @@ def test_measured_latency_leaves_everything_as_it_was():
     assert all(module.training for module in model.modules())
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's exporter asks torch in an old way
 def test_what_is_materialised_becomes_onnx(space: WidthSpace, tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
