@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import prune_adapters as pa
-from models import VisionTransformer, mobilenet_v2, resnet8, small_resnet, vgg_small
+from models import VisionTransformer, conv, mobilenet_v2, resnet8, small_resnet, vgg_small
 from prune_adapters.graph_pruning.space.finding import width_space
 from prune_adapters.graph_pruning.space.space import WidthSpace
 
@@ -61,12 +61,21 @@ def encoder() -> nn.Module:
     return nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
 
 
+def mobilenet_v1() -> nn.Module:
+    """Return three depthwise convolutions, each before a pointwise one."""
+    layers = [conv(3, 8, 3), nn.ReLU()]
+    for inputs, outputs in ((8, 12), (12, 12), (12, 16)):
+        layers += [conv(inputs, inputs, 3, groups=inputs), nn.ReLU(), conv(inputs, outputs, 1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 5))
+
+
 PICTURE = torch.ones(1, 3, 8, 8)
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], Tensor, int]] = {
     "resnet8": (lambda: resnet8(width=4), PICTURE, 6),
     "resnet14": (lambda: small_resnet(2, 4, 10), PICTURE, 9),
     "resnet20": (lambda: small_resnet(3, 2, 10), PICTURE, 12),
     "vgg": (lambda: vgg_small(width=4), PICTURE, 6),
+    "mobilenet_v1": (mobilenet_v1, PICTURE, 4),
     "mobilenet_v2": (lambda: mobilenet_v2(width=0.25), torch.ones(1, 3, 32, 32), 25),
     "vit": (lambda: VisionTransformer(size=8, patch=4, width=6, depth=2, heads=3, classes=5), PICTURE, 2),
     "convnext": (ConvNeXt, PICTURE, 3),
