@@ -32,7 +32,7 @@ from swd_runs import METHODS, NETWORKS, Setting, run
 
 SHRINK = -15.0
 DENSITIES = [10.0, 5.0, 2.0, 1.0, 0.5, 0.1]
-DEFAULTS = {"digits": (20, 0), "mlp5": (60, 0), "resnet8": (30, 0), "resnet20": (60, 0)}
+DEFAULTS = {"digits": (20, 0), "mlp5": (60, 0), "resnet8": (30, 0), "resnet8-half": (20, 8), "resnet20": (60, 0)}
 """Epochs and width (0: the usual one) of each network."""
 COLUMNS = ("kept, %", "method", "before, %", "after, %", "direct, %", "effective, %", "seeds")
 

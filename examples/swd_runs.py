@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import netgraph as ng
 import prune_adapters as pa
-from models import resnet8, resnet20
+from models import resnet8, resnet20, small_resnet
 from path_length_grid import Trained
 from path_length_tasks import Data, data, mlp
 
@@ -24,9 +24,10 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "digits": partial(mlp, 64, width=64),
     "mlp5": partial(mlp, 784, width=512),
     "resnet8": resnet8,
+    "resnet8-half": partial(small_resnet, 1, classes=10, stride=2),
     "resnet20": resnet20,
 }
-"""digits: scikit-learn's, built in; mlp5: Fashion-MNIST; the others: CIFAR-10."""
+"""digits: scikit-learn's, built in; mlp5: Fashion-MNIST; the others: CIFAR-10, "half" behind a stem that halves it."""
 
 
 @dataclass(frozen=True)
