@@ -100,8 +100,7 @@ class Study:
     def label(self) -> str:
         """What tells nets, and so searches, apart."""
         rule = "" if self.sandwich else "-single"
-        block = "-dead" if self.subject.dead_block else ""
-        return f"{self.network}{block}-{self.kind}{rule}-{self.lengths.supernet}-{self.seed}"
+        return f"{self._whole_name}-{self.kind}{rule}-{self.lengths.supernet}-{self.seed}"
 
     def objective(self, part: int = 0) -> Callable[[Counts], pa.Evaluation]:
         """Return what is asked of a candidate, on the first part of the held-out pictures, or the second."""
@@ -144,8 +143,12 @@ class Study:
     def logged(self, name: str, counts: Counts, seed: int, train: Callable[[], nn.Module]) -> pa.Evaluation:
         """Return how good a trained network is, from the log if it is there."""
         log = pa.SearchLog(self.folder / "trained.sqlite")
-        own = {"start": name if "," in name else "scratch", "counts": counts, "seed": seed, "share": self.subject.share}
-        place = log.begin(own | {"steps": self.lengths.scratch, "net": self.label.replace(self.kind, "*")})
+        own = {"network": self._whole_name, "counts": counts, "seed": seed, "steps": self.lengths.scratch}
+        if name.endswith("generated start"):
+            own |= {"start": self.label}
+        elif name.endswith("its weights"):
+            own |= {"start": "own"}
+        place = log.begin(own)
         known = log.candidates(place)
         if not known:
             evaluation = pa.evaluate_model(train(), self.pictures.test)
@@ -165,6 +168,10 @@ class Study:
         else:
             model = pa.sub_network(self.space, counts, init="scratch", seed=seed)
         return fitted(model, train, steps=steps, seed=seed)
+
+    @property
+    def _whole_name(self) -> str:
+        return self.network + ("-dead" if self.subject.dead_block else "")
 
     def _whole(self) -> nn.Sequential:
         model = NETWORKS[self.network]()
