@@ -2,8 +2,10 @@
 
 # ruff: noqa: F401
 
+import sys
+from typing import TYPE_CHECKING
+
 from netgraph import Explanation, explain
-from prune_adapters import __all__
 from prune_adapters.apply import apply_masks, remembered_masks, remove_masks
 from prune_adapters.checkpoint import Checkpoint, StoredTensor, checkpoint_graph, inspect_checkpoint, open_checkpoint
 from prune_adapters.collapse import CollapseReport, LostLayer, collapse_report
@@ -120,3 +122,6 @@ from prune_adapters.store import StoredMasks, load_masks, save_masks
 from prune_adapters.torch_prune import from_torch_prune
 from prune_adapters.trace import Operation, known_operators, register_rule, to_graph
 from prune_adapters.train import accuracy, train
+
+if not TYPE_CHECKING:  # mypy takes a list that it cannot read for an empty one
+    __all__ = sys.modules["prune_adapters"].__all__
