@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["BAD_ANSWER", "BAD_INPUT", "INTERRUPTED", "CommandError", "closest", "in_words"]
+__all__ = ["BAD_ANSWER", "BAD_INPUT", "INTERRUPTED", "CommandError", "closest", "in_words", "named"]
 
 BAD_ANSWER, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes: the answer is bad, such as a network that is cut; the command line or a file is wrong; Ctrl-C."""
@@ -47,12 +47,31 @@ def in_words(error: Exception) -> str:
     >>> in_words(ValueError("seed: expected a number")), in_words(KeyError("fc")), in_words(ZeroDivisionError("x"))
     ('seed: expected a number', 'fc', 'ZeroDivisionError: x')
     """
+    ours = type(error).__module__.partition(".")[0] in ("netgraph", "prune_adapters")
+    if ours or isinstance(error, ValueError | OSError | KeyError):
+        return _said(error) or type(error).__name__
+    return named(error)
+
+
+def named(error: Exception) -> str:
+    """Return the kind of an error and what it says.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Examples
+    --------
+    >>> named(ValueError("no")), named(AssertionError())
+    ('ValueError: no', 'AssertionError')
+    """
+    said = _said(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _said(error: Exception) -> str:
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    told = isinstance(error, ValueError | OSError) or type(error).__module__.partition(".")[0] in OURS
-    return str(error) if told and str(error) else f"{type(error).__name__}: {error}"
-
-
-OURS = ("netgraph", "prune_adapters")
+    return str(error)

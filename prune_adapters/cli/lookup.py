@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from prune_adapters.cli.errors import CommandError, closest, in_words
+from prune_adapters.cli.errors import CommandError, closest, named
 
 __all__ = ["find_object", "need"]
 
@@ -82,7 +82,7 @@ def _file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         _forget(path.stem, before)
-        raise CommandError(f"{path} cannot be imported: {_kind(error)}") from error
+        raise CommandError(f"{path} cannot be imported: {named(error)}") from error
     return module
 
 
@@ -104,11 +104,7 @@ def _module(name: str) -> ModuleType:
             ) from error
         raise CommandError(f"{name} cannot be imported: it needs {error.name!r}; pip install {error.name}") from error
     except Exception as error:
-        raise CommandError(f"{name} cannot be imported: {_kind(error)}") from error
-
-
-def _kind(error: Exception) -> str:
-    return f"{type(error).__name__}: {in_words(error)}" if isinstance(error, ValueError | OSError) else in_words(error)
+        raise CommandError(f"{name} cannot be imported: {named(error)}") from error
 
 
 def _reachable(folder: Path) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from prune_adapters.cli.errors import CommandError, closest, in_words
+from prune_adapters.cli.errors import CommandError, closest, named
 from prune_adapters.cli.lookup import find_object
 from prune_adapters.cli.models import Opened
 
@@ -90,7 +90,7 @@ def trained(opened: Opened, graph: "NetGraph", train: str, name: str, settings: 
     except CommandError:
         raise
     except Exception as error:
-        raise CommandError(f"{train} failed: {type(error).__name__}: {in_words(error)}") from error
+        raise CommandError(f"{train} failed: {named(error)}") from error
     if prepare.method is None:
         raise CommandError(f"{train}: expected a call of prepare(optimizer, steps=...), which makes the method")
     return prepare.method, result

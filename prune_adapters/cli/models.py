@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from prune_adapters.cli.console import note
-from prune_adapters.cli.errors import CommandError, closest, in_words
+from prune_adapters.cli.errors import CommandError, closest, in_words, named
 from prune_adapters.cli.lookup import find_object, need
 from prune_adapters.cli.shapes import inputs_of_shapes
 
@@ -168,7 +168,7 @@ def _called(text: str) -> "tuple[nn.Module, Inputs | None]":
     try:
         made = found() if callable(found) and not isinstance(found, nn.Module) else found
     except Exception as error:
-        raise CommandError(f"{text} failed: {type(error).__name__}: {in_words(error)}") from error
+        raise CommandError(f"{text} failed: {named(error)}") from error
     model, inputs = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(model, nn.Module):
         raise CommandError(

@@ -1,5 +1,7 @@
 """`netgraph sweep`: path length against accuracy, over graphs of one degree; it goes on where it was stopped."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,16 +9,18 @@ import typer
 
 from prune_adapters.cli.console import answer, bar, free_path, note, print_json
 from prune_adapters.cli.errors import CommandError
-from prune_adapters.cli.options import Force, Input, Json, Seed
-from prune_adapters.cli.sweep_store import SweepStore
+from prune_adapters.cli.options import Force, Input, Json
+from prune_adapters.cli.sweep_store import Setting, SweepStore
 
 if TYPE_CHECKING:
-    from prune_adapters.cli.sweep_tasks import Run
+    from prune_adapters.cli.sweep_tasks import Task
 
 __all__ = ["plot", "run", "status", "sweep"]
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The file of the sweep (SQLite).")]
 PICTURES = (".pdf", ".png", ".svg")
+SEEDS = 5
+"""Trainings with each graph, unless others are asked for."""
 
 sweep = typer.Typer(help="Path length against accuracy, over regular graphs of one degree.", no_args_is_help=True)
 
@@ -24,12 +28,12 @@ sweep = typer.Typer(help="Path length against accuracy, over regular graphs of o
 @sweep.command()
 def run(
     file: File,
-    nodes: Annotated[int, typer.Option("--nodes", "-n", help="Nodes of the graphs.")] = 64,
-    degree: Annotated[int, typer.Option("--degree", "-d", help="Their degree.")] = 4,
-    graphs: Annotated[int, typer.Option(min=2, help="How many graphs, at most.")] = 8,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings with each graph.")] = 5,
-    epochs: Annotated[int, typer.Option(min=1, help="Of a training on digits.")] = 15,
-    steps: Annotated[int, typer.Option(min=1, help="Of the search for the shortest graph.")] = 50_000,
+    nodes: Annotated[int | None, typer.Option("--nodes", "-n", help="Nodes of the graphs (default: 64).")] = None,
+    degree: Annotated[int | None, typer.Option("--degree", "-d", help="Their degree (default: 4).")] = None,
+    graphs: Annotated[int | None, typer.Option(min=2, help="How many graphs, at most (default: 8).")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Trainings with each graph (default: 5).")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of a training on digits (default: 15).")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of the search for the shortest (default: 50000).")] = None,
     train: Annotated[
         str | None,
         typer.Option(
@@ -40,47 +44,34 @@ def run(
     ] = None,
     model: Annotated[str | None, typer.Option(help="With --train: MODEL that the masks are for.")] = None,
     input: Input = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="Of the graphs (default: 0).")] = None,
     json: Json = False,
 ) -> None:
-    """Train with graphs from long to short paths. The same command goes on where it was stopped."""
+    """Train with graphs from long to short paths; `sweep run FILE` goes on where it was stopped."""
     if (train is None) != (model is None):
         raise CommandError("--train and --model: expected both, or neither for digits")
-    if not file.parent.is_dir():
-        raise CommandError(f"{file}: there is no folder {file.parent}; make it first")
-    task = "digits" if train is None else train
-    setting: dict[str, object] = {
-        "task": task,
-        "model": model,
-        "nodes": nodes,
-        "degree": degree,
-        "graphs": graphs,
-        "steps": steps,
-    }
-    setting |= {"seed": seed, "epochs": epochs if train is None else None}
-    store = SweepStore(file)
-    if file.exists():
-        _check_same(file, store.setting, setting)
-    train_one = _run_of(train, model, input, epochs)
+    given = {"task": train, "model": model, "input": input, "nodes": nodes, "degree": degree, "graphs": graphs}
+    given |= {"steps": steps, "epochs": epochs, "seed": seed}
+    store, setting = _opened(file, {name: value for name, value in given.items() if value is not None})
+    task = _task_of(setting)
     if not file.exists():
-        _start(store, setting)
-    total = seeds * len(store.entries())
-    missing = [(e.place, s) for s in range(seeds) for e in store.entries() if s not in e.accuracies]
+        _start(store, setting, task)
+    store.want(seeds or store.seeds or SEEDS)
+    entries, wanted = store.entries(), store.seeds
+    missing = [(e.place, own) for own in range(wanted) for e in entries if own not in e.accuracies]
+    total = wanted * len(entries)
     with bar("training") as tell:
         for number, (place, own) in enumerate(missing, total - len(missing)):
             tell(number, total)
-            store.add(place, own, train_one(store.graph(place), own))
+            store.add(place, own, task.accuracy(task.masks(store.graph(place)), own))
     note(f"{total} runs in {file}; netgraph sweep plot {file} --output sweep.pdf draws them")
-    _show(store, total, as_json=json)
+    _show(store, as_json=json)
 
 
 @sweep.command()
 def status(file: File, json: Json = False) -> None:
     """Print how far a sweep is and what its results say."""
-    store = _existing(file)
-    entries = store.entries()
-    most = max((max(entry.accuracies, default=-1) + 1 for entry in entries), default=0)
-    _show(store, most * len(entries), as_json=json)
+    _show(_existing(file), as_json=json)
 
 
 @sweep.command()
@@ -101,7 +92,7 @@ def plot(
     if not entries:
         raise CommandError(f"{file}: no results yet; netgraph sweep run {file} makes some")
     setting = store.setting
-    draw_entries(entries, f"{setting['task']}: {setting['nodes']} nodes, degree {setting['degree']}", output)
+    draw_entries(entries, f"{setting.task}: {setting.nodes} nodes, degree {setting.degree}", output)
     note(f"wrote {output}")
     if json:
         print_json({"output": str(output), "graphs": len(entries)})
@@ -113,36 +104,46 @@ def _existing(file: Path) -> SweepStore:
     return SweepStore(file)
 
 
-def _check_same(file: Path, before: dict[str, object], now: dict[str, object]) -> None:
-    if other := [name for name in now if now[name] != before.get(name)]:
-        told = ", ".join(f"{name} {before.get(name)!r} and not {now[name]!r}" for name in other)
-        raise CommandError(f"{file}: this sweep has {told}; go on with its own settings, or name another file")
+def _opened(file: Path, given: Mapping[str, object]) -> tuple[SweepStore, Setting]:
+    """Return the store and what the sweep is about: what its file says, which must be what is given."""
+    if not file.parent.is_dir():
+        raise CommandError(f"{file}: there is no folder {file.parent}; make it first")
+    store = SweepStore(file)
+    if not file.exists():
+        return store, Setting(**given)  # type: ignore[arg-type]
+    before = asdict(store.setting)
+    if other := [f"{name} {before[name]!r} and not {given[name]!r}" for name in given if given[name] != before[name]]:
+        raise CommandError(
+            f"{file}: this sweep has {', '.join(other)}; go on without these options, or name another file"
+        )
+    return store, store.setting
 
 
-def _run_of(train: str | None, model: str | None, shape: str | None, epochs: int) -> "Run":
+def _task_of(setting: Setting) -> "Task":
     from prune_adapters.cli.models import open_model
-    from prune_adapters.cli.sweep_tasks import digits_run, function_run
+    from prune_adapters.cli.sweep_tasks import digits, function
 
-    if train is None or model is None:
-        return digits_run(epochs)
-    return function_run(train, open_model(model, shape=shape))
+    if setting.model is None:
+        return digits(setting.epochs)
+    return function(setting.task, open_model(setting.model, shape=setting.input))
 
 
-def _start(store: SweepStore, setting: dict[str, object]) -> None:
+def _start(store: SweepStore, setting: Setting, task: "Task") -> None:
     from prune_adapters.cli.sweep_graphs import graphs_of_all_lengths
 
-    numbers = {name: int(str(setting[name])) for name in ("nodes", "degree", "graphs", "steps", "seed")}
-    nodes, degree, count, steps, seed = numbers.values()
-    note(f"looking for {count} graphs of {nodes} nodes and degree {degree}")
-    store.start(setting, graphs_of_all_lengths(nodes, degree, count, steps=steps, seed=seed))
+    note(f"looking for {setting.graphs} graphs of {setting.nodes} nodes and degree {setting.degree}")
+    sizes = setting.nodes, setting.degree, setting.graphs
+    graphs = graphs_of_all_lengths(*sizes, steps=setting.steps, seed=setting.seed)
+    task.masks(graphs[0][0])  # a network that is too narrow is told before there is a file
+    store.start(setting, graphs)
 
 
-def _show(store: SweepStore, wanted: int, *, as_json: bool) -> None:
+def _show(store: SweepStore, *, as_json: bool) -> None:
     from prune_adapters.cli.sweep_words import correlation, rows_of, said, status_table
 
     entries = store.entries()
-    done = sum(len(entry.accuracies) for entry in entries)
-    document = {"done": done, "wanted": wanted, "spearman": correlation(entries), "setting": store.setting}
+    done, wanted = sum(len(entry.accuracies) for entry in entries), store.seeds * len(entries)
+    document = {"done": done, "wanted": wanted, "spearman": correlation(entries), "setting": asdict(store.setting)}
     answer(status_table(entries, wanted), document | {"graphs": rows_of(entries)}, as_json=as_json)
     if not as_json:
         print(said(entries))

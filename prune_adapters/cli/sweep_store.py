@@ -2,9 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from prune_adapters.cli.errors import CommandError
 if TYPE_CHECKING:
     import netgraph as ng
 
-__all__ = ["Entry", "SweepStore"]
+__all__ = ["Entry", "Setting", "SweepStore"]
 
 APPLICATION = 0x4E475357
 """Marks an SQLite file as one of a sweep."""
@@ -24,6 +24,33 @@ TABLES = (
     "CREATE TABLE results (place INTEGER NOT NULL, seed INTEGER NOT NULL, accuracy REAL NOT NULL, "
     "PRIMARY KEY (place, seed))",
 )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a sweep is about: with other settings it would be another one.
+
+    Parameters
+    ----------
+    task : str
+        "digits", or the name of a training function.
+    model, input : str or None
+        Of a training function.
+    nodes, degree, graphs, steps, seed : int
+        Of the graphs.
+    epochs : int
+        Of digits.
+    """
+
+    task: str = "digits"
+    model: str | None = None
+    input: str | None = None
+    nodes: int = 64
+    degree: int = 4
+    graphs: int = 8
+    steps: int = 50_000
+    seed: int = 0
+    epochs: int = 15
 
 
 @dataclass(frozen=True)
@@ -65,7 +92,7 @@ class SweepStore:
             with self._open() as database:
                 self._check(database)
 
-    def start(self, setting: Mapping[str, object], graphs: "Sequence[tuple[ng.NodeGraph, float, float]]") -> None:
+    def start(self, setting: Setting, graphs: "Sequence[tuple[ng.NodeGraph, float, float]]") -> None:
         """Write what is wanted and the graphs, with their path lengths and gaps, all of it or nothing."""
         rows = [
             (place, graph.n_nodes, json.dumps(graph.edges().tolist()), length, gap)
@@ -75,16 +102,29 @@ class SweepStore:
             database.execute("BEGIN IMMEDIATE")
             for table in TABLES:
                 database.execute(table)
-            values = [(name, json.dumps(value)) for name, value in setting.items()]
+            values = [(name, json.dumps(value)) for name, value in asdict(setting).items()]
             database.executemany("INSERT INTO setting VALUES (?, ?)", values)
             database.executemany("INSERT INTO graphs VALUES (?, ?, ?, ?, ?)", rows)
             database.execute(f"PRAGMA application_id = {APPLICATION}")
 
     @property
-    def setting(self) -> dict[str, object]:
+    def setting(self) -> Setting:
         """What was asked for when the sweep began."""
         with self._open() as database:
-            return {name: json.loads(value) for name, value in database.execute("SELECT name, value FROM setting")}
+            rows = database.execute("SELECT name, value FROM setting WHERE name <> 'seeds'").fetchall()
+        return Setting(**{name: json.loads(value) for name, value in rows})
+
+    @property
+    def seeds(self) -> int:
+        """How many trainings with each graph were asked for last; 0 if none yet."""
+        with self._open() as database:
+            row = database.execute("SELECT value FROM setting WHERE name = 'seeds'").fetchone()
+        return json.loads(row[0]) if row else 0
+
+    def want(self, seeds: int) -> None:
+        """Write how many trainings with each graph are asked for."""
+        with self._open() as database, database:
+            database.execute("INSERT OR REPLACE INTO setting VALUES ('seeds', ?)", (json.dumps(seeds),))
 
     def graph(self, place: int) -> "ng.NodeGraph":
         """Return a graph by its place."""

@@ -1,6 +1,7 @@
 """What a sweep trains: a small network on digits, or a function of yours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -8,18 +9,33 @@ from torch import nn
 
 import netgraph as ng
 import prune_adapters as pa
-from prune_adapters.cli.errors import CommandError, in_words
+from prune_adapters.cli.errors import CommandError, named
 from prune_adapters.cli.lookup import find_object, need
 from prune_adapters.cli.models import Opened
 
-__all__ = ["Run", "digits_run", "function_run"]
+__all__ = ["Task", "digits", "function"]
 
-Run = Callable[[ng.NodeGraph, int], float]
-"""Takes a graph and a seed; returns the accuracy in [0, 1]."""
+Masks = dict[str, torch.Tensor]
 
 
-def digits_run(epochs: int) -> Run:
-    """Return what trains an MLP of five layers, 64 wide, on the digits of scikit-learn.
+@dataclass(frozen=True)
+class Task:
+    """What a sweep trains.
+
+    Parameters
+    ----------
+    masks : callable
+        Takes a graph; returns the masks that it makes.
+    accuracy : callable
+        Takes masks and a seed; trains and returns the accuracy in [0, 1].
+    """
+
+    masks: Callable[[ng.NodeGraph], Masks]
+    accuracy: Callable[[Masks, int], float]
+
+
+def digits(epochs: int) -> Task:
+    """Return the task to train an MLP of five layers, 64 wide, on the digits of scikit-learn.
 
     Parameters
     ----------
@@ -27,22 +43,21 @@ def digits_run(epochs: int) -> Run:
     """
     train, test = _digits()
 
-    def run(graph: ng.NodeGraph, seed: int) -> float:
+    def accuracy(masks: Masks, seed: int) -> float:
         torch.manual_seed(seed)
         model = _mlp()
-        masks = pa.regular_masks(model, train[0][:1], graph)
         pa.apply_masks(pa.correct_fan_in(model, masks), masks)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-        options = {"batch_size": 32, "seed": seed, "progress": False}
-        pa.train(model, train, epochs=epochs, optimizer=optimizer, scheduler=schedule, **options)  # type: ignore[arg-type]
+        data = {"batch_size": 32, "seed": seed, "progress": False}
+        pa.train(model, train, epochs=epochs, optimizer=optimizer, scheduler=schedule, **data)  # type: ignore[arg-type]
         return pa.accuracy(model, *test)
 
-    return run
+    return Task(lambda graph: pa.regular_masks(_mlp(), train[0][:1], graph), accuracy)
 
 
-def function_run(text: str, opened: Opened) -> Run:
-    """Return what makes masks for a model and gives them to a function.
+def function(text: str, opened: Opened) -> Task:
+    """Return the task that a function trains, with masks for a model.
 
     Parameters
     ----------
@@ -51,24 +66,26 @@ def function_run(text: str, opened: Opened) -> Run:
     opened : Opened
         Gives the shapes.
     """
-    function = find_object(text)
-    if not callable(function):
-        raise CommandError(f"--train {text}: expected a function, got {type(function).__name__}")
-
-    def run(graph: ng.NodeGraph, seed: int) -> float:
-        return _number(text, function, pa.regular_masks(opened.model, opened.inputs, graph), seed)
-
-    return run
+    found = find_object(text)
+    if not callable(found):
+        raise CommandError(f"--train {text}: expected a function, got {type(found).__name__}")
+    return Task(lambda graph: _masks(opened, graph), lambda masks, seed: _number(text, found, masks, seed))
 
 
-def _number(text: str, function: Callable[..., object], masks: Mapping[str, torch.Tensor], seed: int) -> float:
+def _masks(opened: Opened, graph: ng.NodeGraph) -> Masks:
+    masks = pa.regular_masks(opened.model, opened.inputs, graph)
+    if not masks:
+        raise CommandError("--model: it has no layer to mask between the first and the last, which stay dense")
+    return masks
+
+
+def _number(text: str, function: Callable[..., object], masks: Masks, seed: int) -> float:
     try:
         found = function(masks, seed)
         return float(found)  # type: ignore[arg-type]
     except Exception as error:
         raise CommandError(
-            f"{text} failed with seed {seed}: {type(error).__name__}: {in_words(error)}; it takes (masks, seed) and "
-            "returns the accuracy"
+            f"{text} failed with seed {seed}: {named(error)}; it takes (masks, seed) and returns the accuracy"
         ) from error
 
 
