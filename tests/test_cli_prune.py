@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -97,11 +97,15 @@ def test_export_calls_the_function_of_its_format(kind: str, here: Path, monkeypa
     names = ("export_onnx", "export_program", "export_sparse")
     room = ModuleType("prune_adapters.export")
     vars(room).update(dict.fromkeys(names, write))
+    table = SimpleNamespace(to_dict=lambda: {"machine": "cpu"})
+    vars(room)["export_report"] = lambda dense, pruned, inputs: table
     monkeypatch.setitem(sys.modules, "prune_adapters.export", room)
     good(*PRUNE)
     found = document("export", "nets.py:pair", "--masks", "masks.safetensors", "-o", f"net.{kind}")
     document("export", "nets.py:pair", "--masks", "masks.safetensors", "--compact", "--format", kind, "-o", "net.bin")
+    measured = document("export", "nets.py:pair", "-o", f"net.{kind}", "--force", "--report")["report"]
 
+    assert measured == {"machine": "cpu"}
     assert (found["format"], found["bytes"]) == (kind, 5)
     assert seen[0][0] < 128
     assert seen[0][1:] == {"onnx": (2, {"check": True}), "pt2": (2, {}), "safetensors": (1, {})}[kind]

@@ -19,7 +19,7 @@ from prune_adapters.cli.prune import prune
 from prune_adapters.cli.regular import regular
 from prune_adapters.cli.sweep import sweep
 
-__all__ = ["app", "main"]
+__all__ = ["Commands", "app", "main"]
 
 
 class Commands(TyperGroup):

@@ -1,5 +1,6 @@
 """`netgraph export`: a masked or compacted model for other programs."""
 
+import copy
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +33,7 @@ def export(
     input: Input = None,
     compact: Annotated[bool, typer.Option("--compact", help="Take out the units that nothing needs first.")] = False,
     check: Annotated[bool, typer.Option(help="ONNX: compare the outputs with those of the model.")] = True,
+    report: Annotated[bool, typer.Option("--report", help="Measure sizes and times beside the dense model.")] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -45,6 +47,7 @@ def export(
 
     rooms = _rooms()
     opened = opened_with(model, shape=input, checkpoint=checkpoint)
+    dense = copy.deepcopy(opened.model).eval() if report else None
     own = {} if masks is None else pa.load_masks(masks, model=opened.model)
     if own:
         pa.apply_masks(opened.model, own)
@@ -55,8 +58,18 @@ def export(
     note(f"wrote {output}")
     size = output.stat().st_size
     count = sum(p.numel() for p in ready.parameters())
-    document = {"output": str(output), "format": kind, "bytes": size, "parameters": count, "masked": len(own)}
-    answer(f"{output}: {kind}, {size:,} bytes, {count:,} parameters", document, as_json=json)
+    document: dict[str, object] = {
+        "output": str(output),
+        "format": kind,
+        "bytes": size,
+        "parameters": count,
+        "masked": len(own),
+    }
+    shown = f"{output}: {kind}, {size:,} bytes, {count:,} parameters"
+    if dense is not None:
+        measured = rooms.export_report(dense, ready, opened.inputs)
+        document["report"], shown = measured.to_dict(), f"{shown}\n\n{measured}"
+    answer(shown, document, as_json=json)
 
 
 def _rooms() -> ModuleType:
