@@ -103,9 +103,13 @@ def test_inspect_reads_a_program(here: Path) -> None:
     names: dict = {}
     exec(NETS, names)
     model, x = names["pair"]()
-    torch.export.save(torch.export.export(model, (x,)), here / "net.pt2")
+    program = torch.export.export(model, (x,))
+    torch.export.save(program, here / "net.pt2")
+    program.example_inputs = None
+    torch.export.save(program, here / "bare.pt2")
 
-    assert document("inspect", "net.pt2")["total"]["kept"] == 192
+    for file in ("net.pt2", "bare.pt2"):
+        assert document("inspect", file)["total"]["kept"] == 192
 
 
 def test_inspect_writes_html_if_there_is_such_a_room(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

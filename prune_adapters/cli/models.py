@@ -15,6 +15,7 @@ from prune_adapters.cli.shapes import inputs_of_shapes
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.export import ExportedProgram
 
     Inputs = torch.Tensor | Sequence[object] | Mapping[str, object]
 
@@ -157,8 +158,22 @@ def _program(path: Path) -> "tuple[nn.Module, Inputs | None]":
             model = torch.export.unflatten(program)
     except Exception as error:
         raise CommandError(f"{path}: torch.export cannot read it: {in_words(error)}") from error
+    return model, _inputs_of_program(program)
+
+
+def _inputs_of_program(program: "ExportedProgram") -> "Inputs | None":
+    """Return the example inputs in the file or, where it has none, zeros of the shapes in it, 2 where any size goes."""
+    import torch
+
     args, kwargs = program.example_inputs or ((), {})
-    return model, (args or kwargs or None)
+    if args or kwargs:
+        return args or kwargs
+    wanted = program.graph_signature.user_inputs
+    found = [n.meta["val"] for n in program.graph.nodes if n.op == "placeholder" and n.name in wanted]
+    if not found or not all(isinstance(value, torch.Tensor) for value in found):
+        return None
+    shapes = [[size if isinstance(size, int) else 2 for size in value.shape] for value in found]
+    return tuple(torch.zeros(shape, dtype=value.dtype) for shape, value in zip(shapes, found, strict=True))
 
 
 def _called(text: str) -> "tuple[nn.Module, Inputs | None]":
