@@ -8,6 +8,7 @@ comes back as masks: ``{parameter name: bool tensor}``, True = kept.
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -167,11 +168,13 @@ class _Package(ModuleType):
     """The package itself. torch takes seconds to import, so all names come when the first of them is asked for."""
 
     def __getattr__(self, name: str) -> object:
-        if name.startswith("__") or __all__[0] in vars(self):
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        public = import_module("prune_adapters.public")
-        vars(self).update({known: getattr(public, known) for known in __all__})
-        return getattr(self, name)
+        if name in __all__ and __all__[0] not in vars(self):
+            public = import_module("prune_adapters.public")
+            vars(self).update({known: getattr(public, known) for known in __all__})
+            return getattr(self, name)
+        if not name.startswith("__") and find_spec(f"prune_adapters.{name}") is not None:
+            return import_module(f"prune_adapters.{name}")
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (isinstance(value, ModuleType) and name in __all__):  # the file report.py must not hide `report`
