@@ -55,9 +55,16 @@ def test_a_process_that_fails_says_so_in_a_line() -> None:
     assert done.stderr == "error: --draw ring.gif: expected a name that ends in .pdf, .png, .svg\n"
 
 
-def test_completion_and_version() -> None:
-    assert "netgraph" in good("--version").stdout
-    assert "--install-completion" in good("--help").stdout
+def test_a_shell_completes_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_NETGRAPH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "netgraph ins")
+    monkeypatch.setenv("COMP_CWORD", "1")
+
+    assert spoken().stdout.split() == ["inspect"]
+
+
+def test_version_is_told() -> None:
+    assert good("--version").stdout.startswith("netgraph ")
 
 
 def test_inspect_prints_the_report_of_a_model() -> None:
@@ -88,14 +95,14 @@ def test_inspect_reads_a_checkpoint_with_masks_and_a_threshold(here: Path) -> No
     weights["2.weight"] = torch.cat([torch.full((4, 4), 0.1), torch.ones(4, 12)], dim=1)
     weights["2.weight"][:, 4:6] = 0
     save_file(weights, here / "model.safetensors")
-    pa.save_masks(here / "masks.safetensors", {"0.weight": torch.arange(16)[:, None].expand(16, 8) < 12})
+    pa.save_masks(here / "masks.safetensors", {"2.weight": torch.arange(16).expand(4, 16) < 8})
     line = ("inspect", "nets.py:net", "--input", "1x8", "--checkpoint", "model.safetensors")
     kept = [
         document(*line, *more)["total"]["kept"]
         for more in ([], ["--threshold", "0.5"], ["--masks", "masks.safetensors"])
     ]
 
-    assert kept == [128 + 56, 128 + 40, 96 + 56]
+    assert kept == [128 + 56, 128 + 40, 128 + 24]
     assert 0.0 < document(*line, "--collapse")["collapses_beyond"] < 1.0
 
 

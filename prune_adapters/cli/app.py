@@ -1,7 +1,6 @@
 """The command `netgraph`: its commands, and errors as sentences in place of tracebacks."""
 
 import os
-import sys
 import warnings
 from typing import Annotated
 
@@ -91,5 +90,4 @@ def _options(
 
 def main() -> None:
     """Run the command line of this process."""
-    sys.argv[0] = "netgraph"
     app(prog_name="netgraph")

@@ -8,13 +8,15 @@ __all__ = ["BAD_ANSWER", "BAD_INPUT", "INTERRUPTED", "CommandError", "closest", 
 BAD_ANSWER, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes: the answer is bad, such as a network that is cut; the command line or a file is wrong; Ctrl-C."""
 
+FEW = 10
+
 
 class CommandError(ValueError):
     """A command cannot do what it was asked to: the message says what, wanted, found and the fix."""
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """Return a half sentence with the known names that are nearest to one that is not known.
+    """Return a half sentence with the known names that are nearest to one that is not, or with all if they are few.
 
     Parameters
     ----------
@@ -31,8 +33,7 @@ def closest(name: str, known: Iterable[str]) -> str:
     names = list(known)
     if found := difflib.get_close_matches(name, names, n=3, cutoff=0.6):
         return f"; did you mean {' or '.join(found)}?"
-    shown = ", ".join(names[:6])
-    return f"; known are {shown}{', ...' if len(names) > 6 else ''}" if names else ""
+    return f"; known are {', '.join(names)}" if 0 < len(names) <= FEW else ""
 
 
 def in_words(error: Exception) -> str:
