@@ -28,6 +28,19 @@ def deep():
     return nn.Sequential(*layers), torch.zeros(1, 8)
 
 
+class Choosing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.fc(x) if x.sum() < 1 else x
+
+
+def choosing():
+    return Choosing(), torch.zeros(1, 8)
+
+
 def cut():
     model = net()
     nn.init.zeros_(model[2].weight)

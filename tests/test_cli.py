@@ -106,6 +106,14 @@ def test_inspect_reads_a_checkpoint_with_masks_and_a_threshold(here: Path) -> No
     assert 0.0 < document(*line, "--collapse")["collapses_beyond"] < 1.0
 
 
+def test_python_that_depends_on_values_is_followed_if_asked_for(here: Path) -> None:
+    save_file({"fc.weight": torch.eye(8)[:4].clone(), "fc.bias": torch.zeros(4)}, here / "fc.safetensors")
+    line = ("inspect", "nets.py:choosing", "--checkpoint", "fc.safetensors")
+
+    assert "follow='example'" in called(*line).stderr
+    assert document(*line, "--follow-example")["total"]["kept"] == 4
+
+
 def test_inspect_reads_a_program(here: Path) -> None:
     names: dict = {}
     exec(NETS, names)

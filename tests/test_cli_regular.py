@@ -37,7 +37,11 @@ def test_the_graph_is_written_and_drawn(here: Path) -> None:
     with np.load(here / "ring.npz") as stored:
         edges, graph = stored["edges"], ng.NodeGraph.from_edges(int(stored["n_nodes"]), stored["edges"])
 
+    again = [document("regular", "--start", name, "--steps", "0") for name in ("ring.npz", "ring.txt")]
+
     assert graph.degrees.tolist() == [3] * 10
+    assert again[0] == again[1]
+    assert again[0]["path_length"] == pytest.approx(5 / 3)
     np.testing.assert_array_equal(np.loadtxt(here / "ring.txt", dtype=int), edges)
     assert (here / "ring.pdf").read_bytes().startswith(b"%PDF")
     assert (here / "ring.png").read_bytes().startswith(b"\x89PNG")
@@ -96,7 +100,9 @@ def test_digits_are_trained_without_a_function() -> None:
     [
         ("regular -n 9 -d 3", "9"),
         ("regular -n 8 -d 9", "9"),
-        ("regular -n 8", "--degree"),
+        ("regular -n 8", "expected --nodes and --degree"),
+        ("regular --start nets.py", "nets.py: no graph, expected two numbers a line"),
+        ("regular --start nowhere.txt", "nowhere.txt: No such file"),
         ("regular -n 8 -d 3 --steps 5 --seconds 1", "expected one of them, got both"),
         ("regular -n 8 -d 3 --method luck", "luck"),
         ("regular -n 8 -d 3 --steps -1", "-1"),

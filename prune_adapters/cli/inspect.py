@@ -29,6 +29,12 @@ def inspect(
     ] = None,
     collapse: Annotated[bool, typer.Option("--collapse", help="At which sparsity magnitude pruning cuts it.")] = False,
     all_layers: Annotated[bool, typer.Option("--all-layers", help="Also layers that no weights enter.")] = False,
+    follow_example: Annotated[
+        bool, typer.Option("--follow-example", help="Follow Python that depends on values as the example inputs do.")
+    ] = False,
+    mix_unknown: Annotated[
+        bool, typer.Option("--mix-unknown", help="Of an unknown operator every output depends on every input.")
+    ] = False,
     html: Annotated[Path | None, typer.Option(help="Write a report in one HTML file.")] = None,
     compare: Annotated[Path | None, typer.Option(help="Other masks to set beside these, with --html.")] = None,
     fail_if_cut: Annotated[bool, typer.Option("--fail-if-cut", help="Exit with 1 if no input reaches any output.")] = (
@@ -44,7 +50,8 @@ def inspect(
     import netgraph as ng
     import prune_adapters as pa
 
-    opened, whole = graph_of(model, shape=input, checkpoint=checkpoint)
+    how = {"unknown": "mix" if mix_unknown else None, "follow": "example" if follow_example else None}
+    opened, whole = graph_of(model, shape=input, checkpoint=checkpoint, **how)
     graph = masked(whole, opened, masks=masks, threshold=threshold, checkpoint=checkpoint)
     reached = int(ng.sweep(graph).accessible[graph.outputs].sum())
     found = pa.report(graph, fold=not all_layers)

@@ -1,6 +1,5 @@
 """MODEL on the command line: where a model comes from, and what it takes."""
 
-import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     Inputs = torch.Tensor | Sequence[object] | Mapping[str, object]
 
-__all__ = ["Opened", "checked_inputs", "open_model"]
+__all__ = ["Opened", "open_model", "tell_assumed_inputs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +68,7 @@ def open_model(text: str, *, shape: str | None = None, device: str = "cpu", seed
     return Opened(model, cast("Inputs", known if given is None else given))
 
 
-def checked_inputs(opened: Opened, text: str, shape: str | None) -> None:
+def tell_assumed_inputs(opened: Opened, text: str, shape: str | None) -> None:
     """Say on stderr which inputs were assumed, if none were asked for and they do not suit.
 
     Parameters
@@ -106,7 +105,7 @@ def _nearest_source(text: str) -> str:
 
 
 def _torchvision(name: str) -> "tuple[nn.Module, Inputs | None]":
-    models = need("torchvision", f"torchvision:{name}") and importlib.import_module("torchvision.models")
+    models = need("torchvision.models", f"torchvision:{name}")
     _check_name("torchvision", name, models.list_models())
     return models.get_model(name, weights=None), inputs_of_shapes("1x3x224x224")
 

@@ -9,19 +9,19 @@ import typer
 
 from prune_adapters.cli.console import Tell, answer, bar, free_path, note, table
 from prune_adapters.cli.errors import CommandError
+from prune_adapters.cli.node_files import FILES, PICTURES, draw_nodes, read_nodes, save_nodes
 from prune_adapters.cli.options import Force, Json, Seed
 
 if TYPE_CHECKING:
     import netgraph as ng
 
-__all__ = ["draw_nodes", "measures_of", "regular", "save_nodes"]
-
-PICTURES, FILES = (".pdf", ".png", ".svg"), (".npz", ".txt", ".edges")
+__all__ = ["measures_of", "regular"]
 
 
 def regular(
-    nodes: Annotated[int, typer.Option("--nodes", "-n", help="Number of nodes.")],
-    degree: Annotated[int, typer.Option("--degree", "-d", help="Edges of each node.")],
+    nodes: Annotated[int | None, typer.Option("--nodes", "-n", help="Number of nodes.")] = None,
+    degree: Annotated[int | None, typer.Option("--degree", "-d", help="Edges of each node.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Shorten this graph, in a file as --save writes it.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the search; 0 for none (default: 100000).")] = None,
     seconds: Annotated[float | None, typer.Option(help="Time for the search, in place of --steps.")] = None,
     method: Annotated[str, typer.Option(help="Of the search: auto, swaps, pairs, symmetric, cayley, algebraic.")] = (
@@ -39,11 +39,9 @@ def regular(
         raise CommandError("--steps and --seconds: expected one of them, got both")
     for path in (draw, save):
         free_path(path, force=force)
-    import netgraph as ng
-
-    start = ng.generators.best_known(nodes, degree, seed=seed)
-    found = start if steps == 0 else _shortened(start, steps, seconds, method, seed)
-    rows, before = measures_of(found), measures_of(start)
+    first = _start(nodes, degree, start, seed)
+    found = first if steps == 0 else _shortened(first, steps, seconds, method, seed)
+    rows, before = measures_of(found), measures_of(first)
     if draw is not None:
         draw_nodes(found, draw)
     if save is not None:
@@ -53,11 +51,11 @@ def regular(
     shown = table(
         ("measure", "start", "found", "bound"),
         [(name, _cell(before[name][0]), _cell(value), _cell(bound)) for name, (value, bound) in rows.items()],
-        title=f"{found.n_nodes} nodes, {found.n_edges} edges, degree {degree}",
+        title=f"{found.n_nodes} nodes, {found.n_edges} edges, degree {_degree(found)}",
     )
     document: dict[str, object] = {name: value for name, (value, _) in rows.items()}
     document |= {f"{name}_bound": bound for name, (_, bound) in rows.items() if bound is not None}
-    about = {"nodes": nodes, "degree": degree, "edges": found.n_edges, "seed": seed}
+    about = {"nodes": found.n_nodes, "degree": _degree(found), "edges": found.n_edges, "seed": seed}
     answer(shown, {**about, **document}, as_json=json)
 
 
@@ -87,54 +85,20 @@ def measures_of(graph: "ng.NodeGraph") -> dict[str, tuple[float | int, float | i
     return measures
 
 
-def draw_nodes(graph: "ng.NodeGraph", path: Path) -> None:
-    """Write a picture of a graph: its nodes on a circle, every edge a chord.
+def _start(nodes: int | None, degree: int | None, start: Path | None, seed: int) -> "ng.NodeGraph":
+    if start is not None and nodes is None and degree is None:
+        return read_nodes(start)
+    if start is not None or nodes is None or degree is None:
+        raise CommandError("expected --nodes and --degree, or --start FILE alone")
+    import netgraph as ng
 
-    Parameters
-    ----------
-    graph : NodeGraph
-    path : Path
-        Its ending names the format; vector for .pdf and .svg.
-    """
-    import numpy as np
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.collections import LineCollection
-    from matplotlib.figure import Figure
-
-    from netgraph.plot.style import BLUE, DARK
-    from netgraph.storage import replacing
-
-    angles = 2 * np.pi * np.arange(graph.n_nodes) / graph.n_nodes
-    places = np.column_stack([np.sin(angles), np.cos(angles)])
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(aspect="equal")
-    width = float(np.clip(60 / max(graph.n_edges, 1), 0.1, 1.0))
-    axes.add_collection(LineCollection(list(places[graph.edges()]), colors=BLUE, linewidths=width))
-    axes.plot(*places.T, "o", color=DARK, markersize=float(np.clip(200 / graph.n_nodes, 1, 7)))
-    axes.set_axis_off()
-    with replacing(path, "wb") as file:
-        figure.savefig(file, format=path.suffix[1:], dpi=200)
+    return ng.generators.best_known(nodes, degree, seed=seed)
 
 
-def save_nodes(graph: "ng.NodeGraph", path: Path) -> None:
-    """Write a graph: .npz with `n_nodes` and `edges`, else text with the two nodes of one edge on each line.
-
-    Parameters
-    ----------
-    graph : NodeGraph
-    path : Path
-    """
-    import numpy as np
-
-    from netgraph.storage import replacing
-
-    if path.suffix == ".npz":
-        with replacing(path, "wb") as file:
-            np.savez_compressed(file, n_nodes=graph.n_nodes, edges=graph.edges())
-        return
-    with replacing(path, "w") as file:
-        file.writelines(f"{a} {b}\n" for a, b in graph.edges().tolist())
+def _degree(graph: "ng.NodeGraph") -> int | list[int]:
+    """Return the degree, or the smallest and the largest."""
+    low, high = int(graph.degrees.min()), int(graph.degrees.max())
+    return low if low == high else [low, high]
 
 
 def _shortened(

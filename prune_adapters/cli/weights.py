@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prune_adapters.cli.console import bar
 from prune_adapters.cli.errors import CommandError
-from prune_adapters.cli.models import Opened, checked_inputs, open_model
+from prune_adapters.cli.models import Opened, open_model, tell_assumed_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -74,12 +74,14 @@ def traced(opened: Opened, text: str, shape: str | None) -> Iterator[None]:
     try:
         yield
     except pa.TraceError:
-        checked_inputs(opened, text, shape)
+        tell_assumed_inputs(opened, text, shape)
         raise
 
 
-def graph_of(text: str, *, shape: str | None, checkpoint: Path | None) -> "tuple[Opened, NetGraph]":
-    """Return the model that MODEL stands for and its graph; with a checkpoint the model has no values.
+def graph_of(
+    text: str, *, shape: str | None, checkpoint: Path | None, unknown: str | None = None, follow: str | None = None
+) -> "tuple[Opened, NetGraph]":
+    """Return the model that MODEL stands for and its graph; with a checkpoint the model may have no values.
 
     Parameters
     ----------
@@ -87,32 +89,33 @@ def graph_of(text: str, *, shape: str | None, checkpoint: Path | None) -> "tuple
         MODEL.
     shape : str or None
     checkpoint : Path or None
-        Read a few megabytes at a time.
+        Read a few megabytes at a time, unless the model is followed by running it.
+    unknown, follow
+        As in `to_graph`.
     """
     import prune_adapters as pa
 
-    if checkpoint is None:
-        opened = open_model(text, shape=shape)
+    if checkpoint is None or follow is not None:
+        opened = opened_with(text, shape=shape, checkpoint=checkpoint)
         with traced(opened, text, shape):
-            return opened, pa.to_graph(opened.model, opened.inputs)
+            return opened, pa.to_graph(opened.model, opened.inputs, unknown=unknown, follow=follow)
     pa.open_checkpoint(checkpoint)  # what is wrong with the file is told before the model is built
     try:
-        return _graph_of_file(open_model(text, shape=shape, device="meta"), checkpoint)
+        return _graph_of_file(open_model(text, shape=shape, device="meta"), checkpoint, unknown)
     except (CommandError, pa.CheckpointError, OSError):
         raise
     except Exception:  # some models cannot be built or followed without values
         opened = open_model(text, shape=shape)
         with traced(opened, text, shape):
-            return _graph_of_file(opened, checkpoint)
+            return _graph_of_file(opened, checkpoint, unknown)
 
 
-def _graph_of_file(opened: Opened, checkpoint: Path) -> "tuple[Opened, NetGraph]":
+def _graph_of_file(opened: Opened, checkpoint: Path, unknown: str | None) -> "tuple[Opened, NetGraph]":
     import prune_adapters as pa
 
     with bar(f"reading {checkpoint.name}") as tell:
-        graph = pa.checkpoint_graph(
-            opened.model, opened.inputs, checkpoint, progress=lambda done, total, name: tell(done, total)
-        )
+        told = {"unknown": unknown, "progress": lambda done, total, name: tell(done, total)}
+        graph = pa.checkpoint_graph(opened.model, opened.inputs, checkpoint, **told)  # type: ignore[arg-type]
     return opened, graph
 
 
