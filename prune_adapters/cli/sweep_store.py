@@ -1,0 +1,166 @@
+"""A sweep in one SQLite file: what is wanted, the graphs, and every result as soon as it is there."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prune_adapters.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    import netgraph as ng
+
+__all__ = ["Entry", "Setting", "SweepStore"]
+
+APPLICATION = 0x4E475357
+"""Marks an SQLite file as one of a sweep."""
+TABLES = (
+    "CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE graphs (place INTEGER PRIMARY KEY, nodes INTEGER NOT NULL, edges TEXT NOT NULL, "
+    "path_length REAL NOT NULL, spectral_gap REAL NOT NULL)",
+    "CREATE TABLE results (place INTEGER NOT NULL, seed INTEGER NOT NULL, accuracy REAL NOT NULL, "
+    "PRIMARY KEY (place, seed))",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a sweep is about: with other settings it would be another one.
+
+    Parameters
+    ----------
+    task : str
+        "digits", or the name of a training function.
+    model, input : str or None
+        Of a training function.
+    nodes, degree, graphs, steps, seed : int
+        Of the graphs.
+    epochs : int
+        Of digits.
+    """
+
+    task: str = "digits"
+    model: str | None = None
+    input: str | None = None
+    nodes: int = 64
+    degree: int = 4
+    graphs: int = 8
+    steps: int = 50_000
+    seed: int = 0
+    epochs: int = 15
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A graph of a sweep and what was reached with it.
+
+    Parameters
+    ----------
+    place : int
+        From the longest paths to the shortest, from 0 on.
+    path_length, spectral_gap : float
+    accuracies : dict of int to float
+        By seed; those that are there.
+    """
+
+    place: int
+    path_length: float
+    spectral_gap: float
+    accuracies: dict[int, float]
+
+
+class SweepStore:
+    """The file of a sweep; a run that is killed loses no result.
+
+    Parameters
+    ----------
+    path : Path
+        There already, or made by `start`.
+
+    Raises
+    ------
+    CommandError
+        The file is there and is none of ours; it is left as it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.exists():
+            with self._open() as database:
+                self._check(database)
+
+    def start(self, setting: Setting, graphs: "Sequence[tuple[ng.NodeGraph, float, float]]") -> None:
+        """Write what is wanted and the graphs, with their path lengths and gaps, all of it or nothing."""
+        rows = [
+            (place, graph.n_nodes, json.dumps(graph.edges().tolist()), length, gap)
+            for place, (graph, length, gap) in enumerate(graphs)
+        ]
+        with self._open() as database, database:
+            database.execute("BEGIN IMMEDIATE")
+            for table in TABLES:
+                database.execute(table)
+            values = [(name, json.dumps(value)) for name, value in asdict(setting).items()]
+            database.executemany("INSERT INTO setting VALUES (?, ?)", values)
+            database.executemany("INSERT INTO graphs VALUES (?, ?, ?, ?, ?)", rows)
+            database.execute(f"PRAGMA application_id = {APPLICATION}")
+
+    @property
+    def setting(self) -> Setting:
+        """What was asked for when the sweep began."""
+        with self._open() as database:
+            rows = database.execute("SELECT name, value FROM setting WHERE name <> 'seeds'").fetchall()
+        return Setting(**{name: json.loads(value) for name, value in rows})
+
+    @property
+    def seeds(self) -> int:
+        """How many trainings with each graph were asked for last; 0 if none yet."""
+        with self._open() as database:
+            row = database.execute("SELECT value FROM setting WHERE name = 'seeds'").fetchone()
+        return json.loads(row[0]) if row else 0
+
+    def want(self, seeds: int) -> None:
+        """Write how many trainings with each graph are asked for."""
+        with self._open() as database, database:
+            database.execute("INSERT OR REPLACE INTO setting VALUES ('seeds', ?)", (json.dumps(seeds),))
+
+    def graph(self, place: int) -> "ng.NodeGraph":
+        """Return a graph by its place."""
+        import netgraph as ng
+
+        with self._open() as database:
+            query = "SELECT nodes, edges FROM graphs WHERE place = ?"
+            nodes, edges = database.execute(query, (place,)).fetchone()
+        return ng.NodeGraph.from_edges(nodes, json.loads(edges))
+
+    def entries(self) -> list[Entry]:
+        """Return all graphs with their results."""
+        with self._open() as database:
+            graphs = database.execute("SELECT place, path_length, spectral_gap FROM graphs ORDER BY place").fetchall()
+            results = database.execute("SELECT place, seed, accuracy FROM results ORDER BY seed").fetchall()
+        own: dict[int, dict[int, float]] = {place: {} for place, _, _ in graphs}
+        for place, seed, accuracy in results:
+            own[place][seed] = accuracy
+        return [Entry(place, length, gap, own[place]) for place, length, gap in graphs]
+
+    def add(self, place: int, seed: int, accuracy: float) -> None:
+        """Write a result."""
+        with self._open() as database, database:
+            database.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", (place, seed, accuracy))
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=60)) as database:
+                yield database
+        except sqlite3.OperationalError as error:
+            raise CommandError(f"{self.path}: cannot be opened, read or written: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise CommandError(f"{self.path}: damaged, or no file of a sweep ({error}); name another file") from error
+
+    def _check(self, database: sqlite3.Connection) -> None:
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        if application != APPLICATION:
+            raise CommandError(f"{self.path}: no file of a sweep; name another file")
