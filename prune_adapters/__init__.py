@@ -40,7 +40,15 @@ from prune_adapters.errors import (
     SparseFileError,
     TraceError,
 )
-from prune_adapters.export import export_sparse, load_sparse
+from prune_adapters.export import (
+    ExportReport,
+    ExportRow,
+    export_onnx,
+    export_program,
+    export_report,
+    export_sparse,
+    load_sparse,
+)
 from prune_adapters.graph_pruning import (
     Evaluation,
     LatencyTable,
@@ -139,6 +147,8 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "ExportError",
+    "ExportReport",
+    "ExportRow",
     "GradualPruning",
     "IterativePruning",
     "KeptChannels",
@@ -221,6 +231,9 @@ __all__ = [
     "evaluate_model",
     "evolution_search",
     "explain",
+    "export_onnx",
+    "export_program",
+    "export_report",
     "export_sparse",
     "from_torch_prune",
     "geometric_sparsity",
