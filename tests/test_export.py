@@ -132,7 +132,7 @@ def test_a_program_runs_as_the_model_does(name, path):
     model, example, types = SUBJECTS[name]()
     before = copy.deepcopy(model.state_dict())
     pa.export_program(model, example, path)
-    inputs = Inputs.of(example, dynamic_batch=True).sized(5).drawn(7)
+    inputs = Inputs.of(example, model, dynamic_batch=True).sized(5).drawn(7)
     program = torch.export.load(path).module()
 
     assert types <= {type(module) for module in model.modules()}
@@ -147,7 +147,7 @@ def test_a_program_runs_as_the_model_does(name, path):
 def test_onnxruntime_computes_what_the_model_does(name, path):
     model, example, _ = SUBJECTS[name]()
     written = pa.export_onnx(model, example, path)
-    inputs = Inputs.of(example, dynamic_batch=True).sized(5).drawn(7)
+    inputs = Inputs.of(example, model, dynamic_batch=True).sized(5).drawn(7)
     expected = compare.outputs(model.eval(), inputs)
 
     assert written == [path]
@@ -174,7 +174,7 @@ def test_weights_go_into_a_second_file_and_nothing_of_the_source_into_any(path):
 
     assert written == [path, path.with_name("model.bin.data")]
     assert sorted(each.name for each in path.parent.iterdir()) == ["model.bin", "model.bin.data"]
-    assert len(OnnxSession(path).outputs(Inputs.of(example, dynamic_batch=True))) == 1
+    assert len(OnnxSession(path).outputs(Inputs.of(example, model, dynamic_batch=True))) == 1
     assert b"batch" in content
     assert b".py" not in content
     assert b"networks" not in content
@@ -275,6 +275,11 @@ def test_no_batch_is_told(path):
         pa.export_program(nn.Identity(), torch.tensor(1.0), path)
 
 
+def test_inputs_of_another_type_are_told(path):
+    with pytest.raises(ValueError, match=r"example input 0: expected torch\.float32 as the model, got torch\.float64"):
+        pa.export_program(nn.Linear(1, 1), torch.ones(1, 1).double(), path)
+
+
 def test_a_missing_folder_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         pa.export_program(nn.Linear(1, 1), torch.ones(1, 1), tmp_path / "nowhere" / "model.pt2")
@@ -305,7 +310,7 @@ def test_integers_must_be_the_same():
 def test_random_inputs_are_like_the_example():
     ids, floats = torch.tensor([[3, 9, 3]]), torch.full((1, 1000), 5.0)
     mask, causal = torch.tensor([[True, False]]), torch.tensor([0.0, -float("inf")])
-    drawn = Inputs.of((ids, floats, mask, causal), dynamic_batch=True).sized(2).drawn(0).args
+    drawn = Inputs.of((ids, floats, mask, causal), nn.Identity(), dynamic_batch=True).sized(2).drawn(0).args
 
     assert [tuple(t.shape) for t in drawn] == [(2, 3), (2, 1000), (2, 2), (2,)]
     assert set(drawn[0].flatten().tolist()) <= {3, 9}

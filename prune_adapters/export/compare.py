@@ -87,9 +87,8 @@ def check_same(
         Returns words about where the outputs come apart.
     """
     for words, tried in trials(inputs):
-        expected = outputs(model, tried)
         try:
-            found = given(tried)
+            expected, found = outputs(model, tried), given(tried)
         except Exception as error:  # whatever the runtime raises
             raise ExportError(f"{what}: it does not run on {words}: {first_line(error)}{_fix(inputs)}") from error
         if len(found) != len(expected):

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
-from prune_adapters.trace.example import ExampleInputs, split_inputs
+from prune_adapters.trace.example import ExampleInputs, check_inputs, split_inputs
 
 __all__ = ["Inputs"]
 
@@ -25,7 +26,7 @@ class Inputs:
 
     Examples
     --------
-    >>> inputs = Inputs.of((torch.ones(1, 3), torch.ones(2)), dynamic_batch=True)
+    >>> inputs = Inputs.of((torch.ones(1, 3), torch.ones(2)), nn.Identity(), dynamic_batch=True)
     >>> [tuple(t.shape) for t in inputs.sized(4).tensors]
     [(4, 3), (2,)]
     """
@@ -35,9 +36,10 @@ class Inputs:
     batch: int | None
 
     @classmethod
-    def of(cls, example_inputs: ExampleInputs, *, dynamic_batch: bool) -> "Inputs":
-        """Return the arguments that example inputs stand for."""
+    def of(cls, example_inputs: ExampleInputs, model: nn.Module, *, dynamic_batch: bool) -> "Inputs":
+        """Return the arguments that example inputs stand for, checked against a model on the CPU."""
         args, kwargs = tree_map_only(torch.Tensor, lambda t: t.detach().to("cpu"), split_inputs(example_inputs))
+        check_inputs(model, args, kwargs)
         first = next((leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)), None)
         size = None if first is None or first.dim() == 0 else first.shape[0]
         if dynamic_batch and not size:

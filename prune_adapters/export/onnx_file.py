@@ -86,7 +86,8 @@ def export_onnx(
     [PosixPath('.../model.onnx')]
     """
     _require("export_onnx", LIBRARIES if check else LIBRARIES[:2])
-    twin, inputs = plain_twin(model), Inputs.of(example_inputs, dynamic_batch=dynamic_batch)
+    twin = plain_twin(model)
+    inputs = Inputs.of(example_inputs, twin, dynamic_batch=dynamic_batch)
     with quiet(), _without_notes(), placing(path) as made:
         program = _onnx_program(twin, inputs, opset)
         _forget_source(program)

@@ -72,7 +72,8 @@ def export_program(
     >>> again(torch.ones(5, 3)).shape
     torch.Size([5, 2])
     """
-    twin, inputs = plain_twin(model), Inputs.of(example_inputs, dynamic_batch=dynamic_batch)
+    twin = plain_twin(model)
+    inputs = Inputs.of(example_inputs, twin, dynamic_batch=dynamic_batch)
     with quiet(), placing(path) as made:
         program = program_of(twin, inputs, "export_program")
         with open(made, "wb") as file:

@@ -139,10 +139,11 @@ def export_report(
         notes.append(f"{', '.join(missing)} not installed: no ONNX; pip install netgraph-pruning[export]")
     sides: list[Figures] = []
     for words, model in (("dense", dense), ("pruned", pruned)):
-        found = _numbers(model, example_inputs)
+        twin = plain_twin(model)
+        found = _numbers(twin, example_inputs)
         with tempfile.TemporaryDirectory() as folder:
-            found |= _sizes(model, Path(folder))
-            files, note = _onnx_files(model, example_inputs, Path(folder), missing)
+            found |= _sizes(twin, Path(folder))
+            files, note = _onnx_files(twin, example_inputs, Path(folder), missing)
             notes += [f"{words}: {note}"] if note else []
             found |= _both_sizes("ONNX", files)
             if latency:
@@ -153,8 +154,8 @@ def export_report(
     return ExportReport(_machine(dense, threads), rows, tuple(notes))
 
 
-def _numbers(model: nn.Module, example_inputs: ExampleInputs) -> Figures:
-    counted, (n_parameters, n_kept) = count_macs(model, example_inputs), count_parameters(plain_twin(model))
+def _numbers(twin: nn.Module, example_inputs: ExampleInputs) -> Figures:
+    counted, (n_parameters, n_kept) = count_macs(twin, example_inputs), count_parameters(twin)
     return {
         ("parameters", ""): n_parameters,
         ("parameters not 0", ""): n_kept,
@@ -163,10 +164,10 @@ def _numbers(model: nn.Module, example_inputs: ExampleInputs) -> Figures:
     }
 
 
-def _sizes(model: nn.Module, folder: Path) -> Figures:
+def _sizes(twin: nn.Module, folder: Path) -> Figures:
     dense, sparse = folder / "dense.safetensors", folder / "sparse.safetensors"
-    save_file(held_state(plain_twin(model))[0], dense)
-    export_sparse(plain_twin(model), sparse)
+    save_file(held_state(twin)[0], dense)
+    export_sparse(twin, sparse)
     return _both_sizes("safetensors", [dense]) | _both_sizes("sparse safetensors", [sparse])
 
 
