@@ -124,11 +124,11 @@ LIKE_OTHERS = {"mlp", "resnet", "two inputs", "tied embedding"}
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "model.bin"
+    return tmp_path / "model.pt2"
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
-def test_a_program_runs_as_the_model_does(name, path):
+def test_a_program_runs_as_the_model_does(name, path, caplog):
     model, example, types = SUBJECTS[name]()
     before = copy.deepcopy(model.state_dict())
     pa.export_program(model, example, path)
@@ -136,6 +136,7 @@ def test_a_program_runs_as_the_model_does(name, path):
     program = torch.export.load(path).module()
 
     assert types <= {type(module) for module in model.modules()}
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
     torch.testing.assert_close(program(*inputs.args, **inputs.kwargs), model.eval()(*inputs.args, **inputs.kwargs))
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
 
@@ -172,8 +173,8 @@ def test_weights_go_into_a_second_file_and_nothing_of_the_source_into_any(path):
     written = pa.export_onnx(model, example, path, external_data=True)
     content = b"".join(each.read_bytes() for each in written)
 
-    assert written == [path, path.with_name("model.bin.data")]
-    assert sorted(each.name for each in path.parent.iterdir()) == ["model.bin", "model.bin.data"]
+    assert written == [path, path.with_name("model.pt2.data")]
+    assert sorted(each.name for each in path.parent.iterdir()) == ["model.pt2", "model.pt2.data"]
     assert len(OnnxSession(path).outputs(Inputs.of(example, model, dynamic_batch=True))) == 1
     assert b"batch" in content
     assert b".py" not in content
@@ -234,7 +235,7 @@ def test_other_outputs_are_told_and_the_old_file_stays(export, path):
     with pytest.raises(pa.ExportError, match=r"output 0 on the example inputs differs from the model's by \d.* of its"):
         export(Counting(), torch.ones(2, 3), path)
     assert path.read_bytes() == b"old"
-    assert [each.name for each in path.parent.iterdir()] == ["model.bin"]
+    assert [each.name for each in path.parent.iterdir()] == ["model.pt2"]
 
 
 @needs_onnx

@@ -47,7 +47,8 @@ def export_program(
     example_inputs : Tensor, tuple or dict
         As for `to_graph`.
     path : path-like
-        Ends with ".pt2" by custom. An older file is replaced only once the new one is complete and checked.
+        Should end with ".pt2", which ``torch.export.load`` asks for. An older file is replaced only once the new one is
+        complete and checked.
     check : bool
         Load the file again and compare its outputs with those of `model`: on the example, on random inputs, and on
         other batch sizes where these are allowed.
@@ -79,7 +80,9 @@ def export_program(
         with open(made, "wb") as file:
             torch.export.save(program, file)
         if check:
-            check_same("export_program", twin, _runner(torch.export.load(made)), inputs, tolerance=tolerance)
+            with open(made, "rb") as file:
+                again = torch.export.load(file)
+            check_same("export_program", twin, _runner(again), inputs, tolerance=tolerance)
 
 
 def plain_twin(model: nn.Module) -> nn.Module:
