@@ -16,7 +16,7 @@ ORDER = {
         counts budgets ranking prefixes select scores patterns store prune groups regular methods compact train
         report graph_pruning checkpoint explain collapse sparsify export integrations __init__""",
 }
-LAZY = {"matplotlib", "networkx", "igraph"}
+LAZY = {"matplotlib", "networkx", "igraph", "onnx", "onnxruntime", "onnxscript"}
 """Imported inside the functions that need them, so that `import netgraph` stays light."""
 
 

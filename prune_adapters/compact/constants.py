@@ -57,6 +57,7 @@ def _cloned(item: object) -> object:
 
 @contextlib.contextmanager
 def without_fast_path() -> Iterator[None]:
+    """Turn off the fused encoder layers of torch, which call no modules."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
