@@ -10,6 +10,8 @@
     +-- CompactFileError (ValueError)   a file holds no compacted model, or a damaged one
     +-- PlanError (ValueError)          a plan cannot be made, its tables are damaged, or a weight does not fit
     +-- MethodStateError (ValueError)   a state or a file is not one of this method and its settings
+    +-- ExportError (ValueError)        a model cannot be exported, or what was written computes something else
+    +-- SparseFileError (ValueError)    a file holds no sparse weights, damaged ones, or those of another model
     +-- SearchLogError (ValueError)     a file is no log of a search, or one that does not go with this search
 
 Everything else is a plain ``ValueError`` or ``TypeError``.
@@ -19,6 +21,7 @@ __all__ = [
     "CheckpointError",
     "CompactError",
     "CompactFileError",
+    "ExportError",
     "MaskError",
     "MaskFileError",
     "MethodStateError",
@@ -26,6 +29,7 @@ __all__ = [
     "PruneAdaptersError",
     "RecipeError",
     "SearchLogError",
+    "SparseFileError",
     "TraceError",
 ]
 
@@ -72,3 +76,11 @@ class MethodStateError(PruneAdaptersError, ValueError):
 
 class SearchLogError(PruneAdaptersError, ValueError):
     """A file is no log of a search, is damaged, or holds other answers than this search would get."""
+
+
+class ExportError(PruneAdaptersError, ValueError):
+    """A model cannot be exported, or what was exported computes something else; no file has been written then."""
+
+
+class SparseFileError(PruneAdaptersError, ValueError):
+    """A file holds no sparse weights, is damaged, or is of another model."""

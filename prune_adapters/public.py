@@ -30,6 +30,7 @@ from prune_adapters.errors import (
     CheckpointError,
     CompactError,
     CompactFileError,
+    ExportError,
     MaskError,
     MaskFileError,
     MethodStateError,
@@ -37,7 +38,17 @@ from prune_adapters.errors import (
     PruneAdaptersError,
     RecipeError,
     SearchLogError,
+    SparseFileError,
     TraceError,
+)
+from prune_adapters.export import (
+    ExportReport,
+    ExportRow,
+    export_onnx,
+    export_program,
+    export_report,
+    export_sparse,
+    load_sparse,
 )
 from prune_adapters.graph_pruning import (
     Evaluation,

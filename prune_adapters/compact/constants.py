@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-__all__ = ["measured_constants", "run"]
+__all__ = ["measured_constants", "run", "without_fast_path"]
 
 SPREAD = 1e-9
 """Relative difference between positions up to which, in double precision, a value is the same at all of them."""
@@ -46,7 +46,7 @@ def measured_constants(
 
 def run(model: nn.Module, args: tuple, kwargs: dict) -> object:
     """Return what the model gives without gradients and without fused encoder layers, which call no modules."""
-    with torch.no_grad(), _without_fast_path():
+    with torch.no_grad(), without_fast_path():
         return model(*tree_map(_cloned, args), **tree_map(_cloned, kwargs))
 
 
@@ -56,7 +56,8 @@ def _cloned(item: object) -> object:
 
 
 @contextlib.contextmanager
-def _without_fast_path() -> Iterator[None]:
+def without_fast_path() -> Iterator[None]:
+    """Turn off the fused encoder layers of torch, which call no modules."""
     enabled = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

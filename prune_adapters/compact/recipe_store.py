@@ -7,7 +7,7 @@ text of the header.
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,7 @@ from torch import nn
 
 from netgraph.storage import replacing
 from prune_adapters.compact.attached import compact_recipe, rebuild
+from prune_adapters.compact.held_state import checksum, held_state, load_held_state
 from prune_adapters.compact.recipe import Recipe
 from prune_adapters.errors import CompactFileError, RecipeError
 from prune_adapters.masks import bare_module
@@ -60,10 +61,9 @@ def save_compacted(path: str | os.PathLike[str], small: nn.Module) -> None:
     See `load_compacted`.
     """
     bare = bare_module(small)
-    recipe, shared = compact_recipe(bare), _shared(bare)
-    state: dict[str, object] = bare.state_dict()
-    tensors = {name: _plain(name, tensor) for name, tensor in state.items() if name not in shared}
-    checksums = {name: _checksum(name, tensor) for name, tensor in tensors.items()}
+    recipe = compact_recipe(bare)
+    tensors, shared = held_state(bare)
+    checksums = {name: checksum(name, tensor) for name, tensor in tensors.items()}
     texts = {"recipe": recipe.to_json(), "checksums": json.dumps(checksums), "shared": json.dumps(shared)}
     head = {"format": FORMAT, "version": str(VERSION), **texts, "crc32": _checksum_of(texts)}
     content = save(tensors, metadata=head)
@@ -120,43 +120,10 @@ def load_compacted(path: str | os.PathLike[str], dense_model: nn.Module) -> nn.M
         raise CompactFileError(f"{os.fspath(path)}: damaged, or no file of save_compacted ({error})") from error
     try:
         small = rebuild(dense_model, stored.recipe)
-        _check_names(small, stored)
-        _make_room(small, stored)
+        load_held_state(small, stored.tensors, stored.shared)
     except RecipeError as error:
         raise RecipeError(f"{os.fspath(path)}: another model: {error}") from error
-    small.load_state_dict(stored.tensors | {later: stored.tensors[name] for later, name in stored.shared.items()})
     return small
-
-
-def _plain(name: str, tensor: object) -> torch.Tensor:
-    """Return a tensor of the state_dict with memory of its own."""
-    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or tensor.is_quantized:
-        raise ValueError(f"{name!r}: expected a dense tensor in the state_dict, got {type(tensor).__name__}")
-    if tensor.is_meta:
-        raise ValueError(f"{name!r}: expected a tensor with values, got one on the meta device; load values first")
-    return tensor.detach().cpu().contiguous().clone()
-
-
-def _held(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, torch.Tensor]]:
-    """Yield each name of each parameter and buffer with the module and the attribute that hold it."""
-    for path, module in model.named_modules(remove_duplicate=False):
-        for key, tensor in [*module._parameters.items(), *module._buffers.items()]:
-            if tensor is not None:
-                yield f"{path}.{key}" if path else key, module, key, tensor
-
-
-def _shared(model: nn.Module) -> dict[str, str]:
-    """Return the later names of shared tensors in the state_dict, each with the first name."""
-    first: dict[int, str] = {}
-    saved = model.state_dict().keys()
-    names = {name: first.setdefault(id(tensor), name) for name, _, _, tensor in _held(model) if name in saved}
-    return {name: original for name, original in names.items() if name != original}
-
-
-def _checksum(name: str, tensor: torch.Tensor) -> int:
-    """Return a number that almost certainly changes with name, dtype, shape or any bit."""
-    start = zlib.crc32(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-    return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, start)
 
 
 def _checksum_of(texts: Mapping[str, str]) -> str:
@@ -182,39 +149,6 @@ def _read(path: str) -> _Stored:
 
 
 def _tensor(name: str, tensor: torch.Tensor, number: object) -> torch.Tensor:
-    if _checksum(name, tensor) != number:
+    if checksum(name, tensor) != number:
         raise CompactFileError(f"tensor {name!r}: damaged, the checksum does not fit")
     return tensor
-
-
-def _check_names(small: nn.Module, stored: _Stored) -> None:
-    """Raise `RecipeError` unless the state_dict of the rebuilt model has the names, shapes and ties of the file."""
-    state, own = small.state_dict(), _shared(small)
-    found = {*stored.tensors, *stored.shared}
-    for name in [*state, *sorted(found - set(state))]:
-        if name not in found or name not in state:
-            here, there = ("file", "model") if name in found else ("model", "file")
-            raise RecipeError(f"the {here} has a tensor {name!r}, which the {there} has not")
-        if own.get(name) != stored.shared.get(name):
-            ties = [repr(shared[name]) if name in shared else "nothing" for shared in (own, stored.shared)]
-            raise RecipeError(f"{name!r} is tied to {ties[0]} in the model, to {ties[1]} in the file; tie them alike")
-        shape = stored.tensors[stored.shared.get(name, name)].shape
-        if state[name].shape != shape:
-            raise RecipeError(f"{name!r}: expected shape {tuple(shape)} as in the file, got {tuple(state[name].shape)}")
-
-
-def _make_room(small: nn.Module, stored: _Stored) -> None:
-    """Give the model empty tensors where its own are on the meta device or of another dtype than those of the file."""
-    new: dict[int, torch.Tensor] = {}
-    for name, module, key, tensor in list(_held(small)):
-        given = stored.tensors.get(stored.shared.get(name, name))
-        if given is None and tensor.is_meta:
-            raise RecipeError(f"the buffer {name!r} is not saved; build the dense model on a device that has values")
-        if given is not None and (tensor.is_meta or tensor.dtype != given.dtype):
-            place = module._parameters if key in module._parameters else module._buffers
-            place[key] = new.setdefault(id(tensor), _empty(tensor, given.dtype))  # type: ignore[assignment]
-
-
-def _empty(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    room = torch.empty(tensor.shape, dtype=dtype, device="cpu" if tensor.is_meta else tensor.device)
-    return nn.Parameter(room, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else room
