@@ -1,21 +1,20 @@
 // Plots as inline SVG: one row a layer, and histograms.
 
-const ROW = { height: 19, top: 26 };
+const ROW = { height: 19, top: 22 };
 
 // Draws one row a layer under an axis; `mark` returns what stands in a row between `left` and `right`.
 function rowChart(place, rows, axis, mark) {
   const width = Math.max(place.clientWidth, 240);
   const left = Math.min(170, width * 0.36);
   const right = width - 46;
-  const height = ROW.top + rows.length * ROW.height + 4;
+  const height = rows.length * ROW.height + 4;
   const at = (share) => left + share * (right - left);
   const letters = Math.floor((left - 8) / 6.4);
-  const ticks = axis.map(([share, text]) => [
-    svg("line", { class: "grid", x1: at(share), x2: at(share), y1: ROW.top - 6, y2: height }),
-    svg("text", { class: "soft", x: at(share), y: ROW.top - 12, "text-anchor": "middle" }, text),
-  ]);
+  const shown = spacedOut(axis, at);
+  const ticks = shown.map(([share]) => svg("line", { class: "grid", x1: at(share), x2: at(share), y1: 0, y2: height }));
+  const texts = shown.map(([share, text]) => svg("text", { class: "soft", x: at(share), y: 15, "text-anchor": "middle" }, text));
   const lines = rows.map((row, index) => {
-    const y = ROW.top + index * ROW.height;
+    const y = index * ROW.height;
     const group = svg("g", { class: "row" },
       svg("rect", { class: "band", x: 0, y, width, height: ROW.height }),
       svg("text", { x: left - 8, y: y + 13.5, "text-anchor": "end" }, shortened(row.name, letters)),
@@ -28,7 +27,22 @@ function rowChart(place, rows, axis, mark) {
     });
     return group;
   });
-  place.replaceChildren(svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" }, ticks, lines));
+  // The axis is a picture of its own, which stays on top while the rows scroll.
+  place.replaceChildren(
+    el("div", { class: "axis" }, svg("svg", { width, height: ROW.top, "aria-hidden": "true" }, texts)),
+    svg("svg", { width, height, role: "group" }, ticks, lines));
+}
+
+// Leaves out the ticks that would run into another; the first and the last stay.
+function spacedOut(axis, at) {
+  const inOrder = [...axis].sort((a, b) => a[0] - b[0]);
+  const last = inOrder.pop();
+  const kept = [];
+  for (const tick of inOrder) {
+    const room = (other) => Math.abs(at(tick[0]) - at(other[0])) >= 46;
+    if (!kept.length || (room(kept.at(-1)) && room(last))) kept.push(tick);
+  }
+  return [...kept, last];
 }
 
 // A scale on which 0 %, 90 %, 99 %, 99.9 % are equally far apart; 100 % stands apart at its end.
@@ -40,7 +54,7 @@ function nines(shares) {
   const texts = ["0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"];
   const ticks = texts.slice(0, decades + 1).map((text, nine) => [at(1 - 10 ** -nine), text]);
   if (decades <= 2) ticks.push([at(0.5), "50 %"]);
-  return { at, ticks: [...ticks.filter(([share]) => share < 0.93), [1, "100 %"]] };
+  return { at, ticks: [...ticks, [1, "100 %"]] };
 }
 
 function dumbbell(from, to, at, y) {
@@ -96,7 +110,7 @@ function histogram(place, bins) {
   const width = Math.max(place.clientWidth, 240);
   const [height, foot, top] = [190, 34, 18];
   const most = Math.max(1, ...bins);
-  const step = Math.min(64, (width - 8) / Math.max(bins.length, 1));
+  const step = Math.min(96, (width - 8) / Math.max(bins.length, 1));
   const crowded = step < 46;
   const bars = bins.map((units, bin) => {
     const tall = units ? Math.max(2, ((height - foot - top) * units) / most) : 0;

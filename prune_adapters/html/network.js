@@ -1,39 +1,65 @@
 // The drawing of the layers: ranks run down in columns, as a text does, so that a deep network is read without zooming.
 
-const NODE = { width: 172, height: 46, below: 30, beside: 16, gutter: 62 };
+const NODE = { width: 152, height: 46, below: 24, beside: 12, gutter: 52 };
 const PITCH = NODE.height + NODE.below;
 
-// Returns how many ranks a column takes, so that the columns fit into the width at a scale that can be read.
-function ranksPerColumn(layers, width) {
+// Returns the column of each rank, so that the columns fit into the width at a scale that can be read.
+function columnsOfRanks(layers, connections, width) {
   const all = 1 + Math.max(0, ...layers.map((layer) => layer.rank));
-  for (let columns = Math.min(all, 12); columns > 1; columns -= 1) {
-    let per = Math.ceil(all / columns);
-    if (per > 1 && per < 4) per = Math.min(4, all);
-    if (columnStarts(layers, per).at(-1) * 0.8 <= width) return per;
+  const crossed = sourcesAcross(layers, connections, all);
+  for (let per = 1; per < all; per = Math.max(per + 1, 4)) {
+    const found = broken(crossed, per);
+    if (columnStarts(layers, found).at(-1) * 0.74 <= width) return found;
   }
-  return all;
+  return Array(all).fill(0);
+}
+
+// Returns how many layers before each rank lead to that rank or past it.
+function sourcesAcross(layers, connections, all) {
+  const last = layers.map((layer) => layer.rank);
+  for (const edge of connections) {
+    if (!edge.feedback) last[edge.source] = Math.max(last[edge.source], layers[edge.target].rank);
+  }
+  const crossed = Array(all).fill(0);
+  layers.forEach((layer, at) => {
+    for (let rank = layer.rank + 1; rank <= last[at]; rank += 1) crossed[rank] += 1;
+  });
+  return crossed;
+}
+
+// A column ends where few lines are cut, between blocks rather than inside one.
+function broken(crossed, per) {
+  const columns = [];
+  for (let start = 0, column = 0; start < crossed.length; column += 1) {
+    let end = Math.min(start + per, crossed.length);
+    if (end < crossed.length && per > 6) {
+      for (let other = end - 1; other >= end - 4; other -= 1) if (crossed[other] < crossed[end]) end = other;
+    }
+    while (columns.length < end) columns.push(column);
+    start = end;
+  }
+  return columns;
 }
 
 // Returns the left edge of each column, then the right edge of the last.
-function columnStarts(layers, per) {
+function columnStarts(layers, columns) {
   const widths = [];
   for (const layer of layers) {
-    const column = Math.floor(layer.rank / per);
     const own = (layer.lane + 1) * (NODE.width + NODE.beside) - NODE.beside + NODE.gutter;
-    widths[column] = Math.max(widths[column] || 0, own);
+    widths[columns[layer.rank]] = Math.max(widths[columns[layer.rank]] || 0, own);
   }
   return widths.reduce((starts, own) => [...starts, starts.at(-1) + own], [NODE.gutter / 2]);
 }
 
-function placed(layers, width) {
-  const per = ranksPerColumn(layers, width);
-  const starts = columnStarts(layers, per);
-  const places = layers.map((layer) => {
-    const column = Math.floor(layer.rank / per);
-    return { column, x: starts[column] + layer.lane * (NODE.width + NODE.beside), y: 16 + (layer.rank % per) * PITCH };
+function placed(layers, connections, width) {
+  const columns = columnsOfRanks(layers, connections, width);
+  const starts = columnStarts(layers, columns);
+  const places = layers.map(({ rank, lane }) => {
+    const column = columns[rank];
+    return { column, x: starts[column] + lane * (NODE.width + NODE.beside), y: 16 + (rank - columns.indexOf(column)) * PITCH };
   });
-  const rows = Math.max(...places.map((place) => place.y)) + NODE.height + 16;
-  return { places, width: starts.at(-1), height: rows };
+  const height = Math.max(...places.map((place) => place.y)) + NODE.height + 16;
+  return { places, width: starts.at(-1), height };
 }
 
 // Down to the next rank: a line. Past other ranks: an arc on the right. To another column: through the gutter.
@@ -91,13 +117,13 @@ function drawNode(layer, at, place) {
     x += width;
     return bar;
   });
-  const kept = layer.weights ? percent(layer.kept / layer.weights) : layer.roles.join(", ") || "wiring";
+  const kept = layer.weights ? `${percent(layer.kept / layer.weights)} kept` : layer.roles.join(", ") || "wiring";
   return svg("g", {
     class: `node${silent ? " silent" : ""}${end ? " end" : ""}`, "data-node": at, tabindex: 0, role: "button",
     "aria-label": `${layer.name}, ${layer.units} units`, transform: `translate(${place.x},${place.y})`,
   },
     svg("rect", { class: "box", width: NODE.width, height: NODE.height, rx: 7 }),
-    svg("text", { x: 10, y: 16 }, shortened(layer.name, 24)),
+    svg("text", { x: 10, y: 16 }, shortened(layer.name, 20)),
     svg("text", { class: "soft", x: 10, y: 30 }, `${number(layer.units)} unit${layer.units === 1 ? "" : "s"}`),
     svg("text", { class: "soft", x: NODE.width - 10, y: 30, "text-anchor": "end" }, kept),
     bars);
@@ -115,7 +141,7 @@ const zoom = { scale: 1, width: 1, height: 1 };
 
 function drawNetwork() {
   const { layers, connections } = graph();
-  const world = placed(layers, view.clientWidth);
+  const world = placed(layers, connections, view.clientWidth);
   const most = Math.max(0, ...connections.map((edge) => edge.edges));
   zoom.width = world.width;
   zoom.height = world.height;

@@ -12,7 +12,7 @@ function fill(node, attributes, children) {
     if (value !== null && value !== undefined) node.setAttribute(name, value);
   }
   // Text always becomes a text node: no name in the data is ever read as markup.
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return node;
 }
 
@@ -32,10 +32,13 @@ function percent(share) {
   return `${text} %`;
 }
 
-// The end of a module path tells more than its start.
+// The end of a module path tells more than its start; it begins after a dot if one is near.
 function shortened(name, most) {
   const letters = Array.from(name);
-  return letters.length <= most ? name : `\u2026${letters.slice(1 - most).join("")}`;
+  if (letters.length <= most) return name;
+  const tail = letters.slice(1 - most);
+  const dot = tail.indexOf(".");
+  return `\u2026${tail.slice(dot < tail.length / 2 ? dot + 1 : 0).join("")}`;
 }
 
 function unitBar(layer, height) {

@@ -51,7 +51,7 @@ def in_words(graph: ng.NetGraph) -> list[Sentence]:
     >>> for heading, text, _ in in_words(ng.from_biadjacency([[[1], [1]], [[1, 0]]])):
     ...     print(f"{heading}: {text}")
     Pruned: 3 of 4 weights are kept: 25.0 % sparsity.
-    Effective: 2 of the kept weights lead from the input to an output: 50.0 % effective sparsity. 1 does nothing; ...
+    Effective: 2 of the kept weights lead from the input to an output: 50.0 % effective sparsity. 1 carries ...
     Units: Of 4 units 3 are live, 0 constant and 1 dead.
     Reach: The input reaches the output.
     Bottleneck: Every path passes 1 unit: 1 of 2 in layer1.
@@ -85,9 +85,7 @@ def _weights(total: LayerRow) -> list[Sentence]:
         f"{percent(total.effective_sparsity)} effective sparsity."
     )
     if idle:
-        text += (
-            f" {idle:,} {'does' if idle == 1 else 'do'} nothing; netgraph.trim removes {'it' if idle == 1 else 'them'}."
-        )
+        text += f" {idle:,} carr{'ies' if idle == 1 else 'y'} nothing of the input to an output."
     return [Sentence("Pruned", pruned), Sentence("Effective", text)]
 
 
