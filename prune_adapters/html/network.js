@@ -149,11 +149,13 @@ function drawNetwork() {
   drawing.replaceChildren(heads(),
     ...connections.map((edge, at) => drawEdge(edge, at, world.places, most)),
     ...layers.map((layer, at) => drawNode(layer, at, world.places[at])));
-  fitNetwork();
+  fitNetwork(false);
 }
 
-function fitNetwork() {
-  zoomTo(Math.max(0.3, Math.min(1, view.clientWidth / zoom.width)));
+// At first names can be read and a long drawing scrolls; the button shows all of it.
+function fitNetwork(whole) {
+  const high = whole ? view.clientHeight / zoom.height : 1;
+  zoomTo(Math.max(0.2, Math.min(1, view.clientWidth / zoom.width, high)));
   view.scrollTo(0, 0);
 }
 

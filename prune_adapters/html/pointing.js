@@ -77,7 +77,7 @@ function listenToDragging() {
 function listenToZooming() {
   byId("in").addEventListener("click", () => zoomTo(zoom.scale * 1.3, middleOfView()));
   byId("out").addEventListener("click", () => zoomTo(zoom.scale / 1.3, middleOfView()));
-  byId("fit").addEventListener("click", fitNetwork);
+  byId("fit").addEventListener("click", () => fitNetwork(true));
   view.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey) return;
     event.preventDefault();

@@ -8,8 +8,8 @@ from netgraph.walks import joined
 
 __all__ = ["examples", "reasons"]
 
-WORK = 4_000_000_000
-"""Bits that may be read to explain single units; an explanation reads a graph about once."""
+WORK, EACH = 3_000_000_000, 70_000
+"""Bits that may be read to explain single units, a few seconds; a connection takes the time of so many bits more."""
 
 
 def reasons(graph: ng.NetGraph, found: ng.Sweep) -> dict[str, list[str]]:
@@ -67,7 +67,7 @@ def examples(graph: ng.NetGraph, found: ng.Sweep) -> dict[str, list[str]]:
         for flags in classes
         if flags[units].any()
     ]
-    most = WORK // max(sum(c.size for c in graph.weighted), 1)
+    most = WORK // (sum(c.size for c in graph.weighted) + EACH * (len(graph.connections) + 1))
     texts: dict[str, list[str]] = {}
     for name, unit in firsts[:most]:
         texts.setdefault(name, []).append(ng.explain(graph, unit).text)
@@ -92,7 +92,7 @@ def _constant_reasons(found: ng.Sweep) -> dict[str, np.ndarray]:
     constant = found.co_accessible & ~found.accessible
     return {
         "{they} 0": constant & ~found.nonzero,
-        "{they} what biases and constants before the output make": constant & found.nonzero,
+        "{they} a constant that biases make": constant & found.nonzero,
     }
 
 
