@@ -5,11 +5,11 @@ const ROW = { height: 19, top: 22 };
 // Draws one row a layer under an axis; `mark` returns what stands in a row between `left` and `right`.
 function rowChart(place, rows, axis, mark) {
   const width = Math.max(place.clientWidth, 240);
-  const left = Math.min(170, width * 0.36);
+  const left = Math.min(174, width * 0.38);
   const right = width - 46;
   const height = rows.length * ROW.height + 4;
   const at = (share) => left + share * (right - left);
-  const letters = Math.floor((left - 8) / 6.4);
+  const letters = Math.floor((left - 12) / 6.4);
   const shown = spacedOut(axis, at);
   const ticks = shown.map(([share]) => svg("line", { class: "grid", x1: at(share), x2: at(share), y1: 0, y2: height }));
   const texts = shown.map(([share, text]) => svg("text", { class: "soft", x: at(share), y: 15, "text-anchor": "middle" }, text));
@@ -17,7 +17,7 @@ function rowChart(place, rows, axis, mark) {
     const y = index * ROW.height;
     const group = svg("g", { class: "row" },
       svg("rect", { class: "band", x: 0, y, width, height: ROW.height }),
-      svg("text", { x: left - 8, y: y + 13.5, "text-anchor": "end" }, shortened(row.name, letters)),
+      svg("text", { x: left - 12, y: y + 13.5, "text-anchor": "end" }, shortened(row.name, letters)),
       mark(row, at, y + ROW.height / 2),
       svg("title", {}, row.name));
     group.addEventListener("click", (event) => {
@@ -39,7 +39,7 @@ function spacedOut(axis, at) {
   const last = inOrder.pop();
   const kept = [];
   for (const tick of inOrder) {
-    const room = (other) => Math.abs(at(tick[0]) - at(other[0])) >= 46;
+    const room = (other) => Math.abs(at(tick[0]) - at(other[0])) >= 42;
     if (!kept.length || (room(kept.at(-1)) && room(last))) kept.push(tick);
   }
   return [...kept, last];
@@ -49,7 +49,7 @@ function spacedOut(axis, at) {
 function nines(shares) {
   const least = Math.min(1, ...shares.filter((share) => share !== null && share < 1).map((share) => 1 - share));
   const decades = Math.max(1, Math.ceil(-Math.log10(least) - 1e-9));
-  const end = 0.9;
+  const end = 0.84;
   const at = (share) => (share >= 1 ? 1 : (end * -Math.log10(1 - share)) / decades);
   const texts = ["0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"];
   const ticks = texts.slice(0, decades + 1).map((text, nine) => [at(1 - 10 ** -nine), text]);

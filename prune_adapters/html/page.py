@@ -60,7 +60,7 @@ def html_report(
 
     Notes
     -----
-    The size grows with the number of layers and not with that of units; ResNet-50 takes about 0.2 MB. Finding the
+    The size grows with the number of layers and not with that of units; ResNet-50 takes about 0.1 MB. Finding the
     bottleneck and explaining units takes most of the time, a few seconds for ResNet-50.
 
     Examples

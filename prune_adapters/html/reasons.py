@@ -8,7 +8,7 @@ from netgraph.walks import joined
 
 __all__ = ["examples", "reasons"]
 
-WORK, EACH = 3_000_000_000, 70_000
+WORK, EACH = 800_000_000, 70_000
 """Bits that may be read to explain single units, a few seconds; a connection takes the time of so many bits more."""
 
 
@@ -43,7 +43,8 @@ def reasons(graph: ng.NetGraph, found: ng.Sweep) -> dict[str, list[str]]:
 def examples(graph: ng.NetGraph, found: ng.Sweep) -> dict[str, list[str]]:
     """Return what `netgraph.explain` says of the first dead and the first constant unit of each layer.
 
-    In a very large graph the first layers only get an example; `netgraph.explain` answers for the others.
+    In a large graph only the first layers get an example, of dead units before constant ones; `netgraph.explain`
+    answers for the others.
 
     Parameters
     ----------
@@ -63,8 +64,8 @@ def examples(graph: ng.NetGraph, found: ng.Sweep) -> dict[str, list[str]]:
     classes = (~found.co_accessible, found.co_accessible & ~found.accessible)
     firsts = [
         (name, units.start + int(flags[units].argmax()))
-        for name, units in graph.slices.items()
         for flags in classes
+        for name, units in graph.slices.items()
         if flags[units].any()
     ]
     most = WORK // (sum(c.size for c in graph.weighted) + EACH * (len(graph.connections) + 1))

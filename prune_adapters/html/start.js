@@ -16,7 +16,8 @@ function drawLegend() {
   byId("legend").replaceChildren(
     ...["live", "constant", "dead"].map((kind) => legendLine(square(kind), `${kind} units`)),
     legendLine(line("used", 4), "kept edges (wider: more)"), legendLine(line("idle", 2), "kept, not on a path"),
-    legendLine(line("gone", 2), "no weight kept"), legendLine(line("fixed", 2), "fixed wiring"));
+    legendLine(line("gone", 2), "no weight kept"), legendLine(line("fixed", 2), "fixed wiring"),
+    legendLine(svg("rect", { class: "silent", x: 1, y: 1, width: 20, height: 12, rx: 3 }), "no live unit"));
 }
 
 function drawChoice() {
@@ -73,16 +74,18 @@ function listenToTheme() {
   label();
 }
 
+// The width also changes when a scroll bar comes; the height does with what is drawn.
 function listenToWidth() {
-  let width = innerWidth;
-  let waiting = 0;
-  window.addEventListener("resize", () => {
-    // A phone's address bar changes the height only.
-    if (innerWidth === width) return;
-    width = innerWidth;
-    cancelAnimationFrame(waiting);
-    waiting = requestAnimationFrame(() => { drawSized(); drawDifference(); });
-  });
+  let width = byId("network").clientWidth;
+  new ResizeObserver(() => {
+    const now = byId("network").clientWidth;
+    if (now === width) return;
+    width = now;
+    requestAnimationFrame(() => {
+      drawSized();
+      drawDifference();
+    });
+  }).observe(byId("network"));
 }
 
 drawLegend();
