@@ -59,7 +59,7 @@ def pruned(seed: int) -> ng.NetGraph:
 def opened(browser: "Chrome", tmp_path: Path) -> "Iterator[Chrome]":
     """Open the page; after the test its console must be empty and no request may have left it."""
     path = tmp_path / "page.html"
-    html_report(pruned(0), path, compare=pruned(1), names=("first", "second"), title=HOSTILE)
+    html_report(pruned(0), path, compare=pruned(1), names=("a second $&", HOSTILE), title=HOSTILE)
     resize(browser, 1280, 900)
     browser.get(path.as_uri())
     yield browser
@@ -183,6 +183,7 @@ def test_the_other_graph_is_one_click_away(opened: "Chrome") -> None:
 def test_names_are_shown_and_not_run(opened: "Chrome") -> None:
     assert opened.title == HOSTILE
     assert column(opened, 1)[-1] == HOSTILE
+    assert one(opened, "#difference-table th:nth-child(3)").text == "a second $&"
     assert opened.find_elements("css selector", "img") == []
 
 

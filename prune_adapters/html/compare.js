@@ -1,15 +1,15 @@
 // How the masks of two graphs differ.
 
-const DIFFERENCE_COLUMNS = [
+const differenceColumns = (first, second) => [
   nameColumn,
   count("weights", "weights", "weights into the layer, each use"),
-  count("first", "first", "kept by the first graph"),
-  count("second", "second", "kept by the second graph"),
+  count("first", first, "kept by the first graph"),
+  count("second", second, "kept by the second graph"),
   count("both", "both", "kept by both"),
   { label: "Jaccard", title: "kept by both, of what any keeps", value: (row) => row.jaccard, text: (row) => jaccardText(row.jaccard) },
   { label: "by chance", title: "what two random masks of these sizes would have", value: (row) => row.by_chance, text: (row) => jaccardText(row.by_chance) },
-  count("dead_first", "dead, first", "dead units in the first graph", true),
-  count("dead_second", "dead, second", "dead units in the second graph", true),
+  count("dead_first", `dead, ${first}`, "dead units in the first graph", true),
+  count("dead_second", `dead, ${second}`, "dead units in the second graph", true),
 ];
 
 const jaccardText = (value) => (value === null ? "-" : value.toFixed(3));
@@ -25,8 +25,7 @@ function drawDifference() {
     el("b", {}, `Overlap (Jaccard) ${jaccardText(total.jaccard)}`), `; two random masks of these sizes would have ${jaccardText(total.by_chance)}.`);
   const layers = graphs.map((one) => new Map(one.layers.map((layer) => [layer.name, layer])));
   const rows = difference.layers.map((row) => ({ ...row, dead_first: layers[0].get(row.name).dead, dead_second: layers[1].get(row.name).dead }));
-  const named = DIFFERENCE_COLUMNS.map((column) => ({ ...column, label: column.label.replace("first", first).replace("second", second) }));
-  drawTable(byId("difference-table"), named, rows, {});
+  drawTable(byId("difference-table"), differenceColumns(first, second), rows, {});
   drawJaccard(rows);
   drawShift(rows.map((row) => ({ name: row.name, from: layers[0].get(row.name).effective_sparsity, to: layers[1].get(row.name).effective_sparsity })), first, second);
 }
