@@ -19,7 +19,7 @@ import numpy as np
 
 from netgraph.bits import pack_rows, unpack_rows
 from netgraph.connection import Connection, ParameterInfo, UnitParameter, Wiring
-from netgraph.describe import describe, some_names
+from netgraph.describe import describe, describe_html, some_names
 from netgraph.errors import GraphStructureError
 from netgraph.structure import check_structure
 
@@ -207,6 +207,9 @@ class NetGraph:
 
     def __repr__(self) -> str:
         return describe(self)
+
+    def _repr_html_(self) -> str:
+        return describe_html(self)
 
     def __reduce__(self) -> tuple:
         values = {f.name: getattr(self, f.name) for f in fields(self)}

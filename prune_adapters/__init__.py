@@ -120,6 +120,7 @@ __all__ = [
     "from_torch_prune",
     "geometric_sparsity",
     "grasp_scores",
+    "html_report",
     "inspect_checkpoint",
     "keep_masks",
     "known_operators",

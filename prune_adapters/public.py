@@ -82,6 +82,7 @@ from prune_adapters.graph_pruning import (
     width_space,
 )
 from prune_adapters.groups import ChannelGroup, coupled_channels
+from prune_adapters.html import html_report
 from prune_adapters.integrations import average_scores, check_ranks_agree
 from prune_adapters.keep import MaskKeeper, keep_masks
 from prune_adapters.layers import (

@@ -124,8 +124,8 @@ def test_parameter_tables_have_every_role() -> None:
 def test_html_escapes_names() -> None:
     text = pa.report(ng.from_biadjacency([[[1]]], layers=["a<b", "y"]))._repr_html_()
 
-    assert "<td>a&lt;b</td>" in text
-    assert text.count("<tr>") == 4
+    assert '<td class="left">a&lt;b</td>' in text
+    assert text.count("</tr>") == 4
 
 
 def test_json_and_csv_hold_the_rows(tmp_path: Path) -> None:

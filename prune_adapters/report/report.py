@@ -5,11 +5,11 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import netgraph as ng
+from netgraph.notebook import bar, html_table
 from netgraph.storage import replacing
 from prune_adapters.report.rows import LayerRow, ParameterRow, layer_rows, parameter_rows, total_row
 from prune_adapters.report.text import (
@@ -133,11 +133,11 @@ class Report:
         return Group(Text(f"{self.summary}\n", style=warned), table, Text("\n".join(["", *self._below()]), style="dim"))
 
     def _repr_html_(self) -> str:
-        rows = [LAYER_HEAD, *map(layer_cells, self._shown()), layer_cells(self.total)]
-        cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
-        table = "\n".join(f"<tr>{line}</tr>" for line in cells)
-        below = "<br>".join(map(escape, self._below()))
-        return f"<p><b>{escape(self.summary)}</b></p>\n<table>\n{table}\n</table>\n<p>{below}</p>"
+        rows = ((*layer_cells(row), bar(row.live / row.units if row.units else None)) for row in self._shown())
+        total = (*layer_cells(self.total), "")
+        return html_table(
+            self.summary, (*LAYER_HEAD, "live units"), rows, left=("layer",), total=total, below=self._below()
+        )
 
     def _shown(self) -> Iterator[LayerRow]:
         return (row for row in self.layers if row.weights or not self.fold)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from netgraph.notebook import html_table
+from prune_adapters.graph_pruning.search.picture import losses_svg
 from prune_adapters.graph_pruning.space.widths import Counts
 
 __all__ = ["REWARDS", "Evaluation", "Objective", "SearchResult", "best_of", "reward_of"]
@@ -66,6 +68,23 @@ class SearchResult:
     def losses(self) -> list[float]:
         """The loss of every candidate, in order."""
         return [evaluation.loss for _, evaluation in self.history]
+
+    def _repr_html_(self) -> str:
+        others = sorted((c for c in self.history if c[0] != self.best), key=lambda candidate: candidate[1].loss)
+        shown = list(dict([(self.best, self.evaluation), *others]).items())[:5]
+        rows = [(_listed(counts), f"{e.loss:.4g}", f"{100 * e.accuracy:.1f} %") for counts, e in shown]
+        title = (
+            f"Best of {len(self.history):,} candidates: loss {self.evaluation.loss:.4g}, "
+            f"accuracy {100 * self.evaluation.accuracy:.1f} %"
+        )
+        head = ("channels that each width keeps", "loss", "accuracy")
+        below = ["Loss of each candidate in order, and the best so far:"] if self.history else []
+        return html_table(title, head, rows, left=head[:1], below=below) + "\n" + losses_svg(self.losses)
+
+
+def _listed(counts: Counts, most: int = 12) -> str:
+    more = f", and {len(counts) - most} more" if len(counts) > most else ""
+    return ", ".join(map(str, counts[:most])) + more
 
 
 def reward_of(evaluation: Evaluation, reward: str) -> float:
