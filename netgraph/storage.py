@@ -10,7 +10,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -66,7 +66,8 @@ def save(graph: NetGraph, path: str | os.PathLike[str]) -> None:
         "connections": [_record(c, arrays) for c in graph.connections],
         "products": sorted(graph.products),
         "unit_parameters": [_record(u, arrays) for u in graph.unit_parameters],
-        "parameters": [(name, list(info.shape), info.role) for name, info in graph.parameters.items()],
+        "parameters": _infos(graph.parameters),
+        "buffers": _infos(graph.buffers),
         "notes": list(graph.notes),
     }
     text = json.dumps(head, default=lambda number: number.item())
@@ -141,6 +142,14 @@ def _record(item: Connection | Wiring | UnitParameter, arrays: dict[str, np.ndar
     return record
 
 
+def _infos(infos: Mapping[str, ParameterInfo]) -> list[tuple[str, list[int], str]]:
+    return [(name, list(info.shape), info.role) for name, info in infos.items()]
+
+
+def _restored_infos(records: list) -> dict[str, ParameterInfo]:
+    return {name: ParameterInfo(tuple(shape), role) for name, shape, role in records}
+
+
 def _contents(file: IO[bytes]) -> tuple[dict, dict[str, np.ndarray]]:
     """Return the head and the arrays of a file."""
     if file.read(4) != b"PK\x03\x04":
@@ -164,7 +173,8 @@ def _graph(head: dict, arrays: dict[str, np.ndarray]) -> NetGraph:
         connections=tuple(_restored(KINDS[record["kind"]], record, arrays) for record in head["connections"]),
         products=frozenset(head["products"]),
         unit_parameters=tuple(_restored(UnitParameter, record, arrays) for record in head["unit_parameters"]),
-        parameters={name: ParameterInfo(tuple(shape), role) for name, shape, role in head["parameters"]},
+        parameters=_restored_infos(head["parameters"]),
+        buffers=_restored_infos(head.get("buffers", [])),
         notes=tuple(head["notes"]),
         bits=arrays["bits"],
         inputs=arrays["inputs"],
@@ -218,6 +228,6 @@ def _first_and_last(c: Connection) -> tuple[int, int]:
 
 
 def _check_index(graph: NetGraph, parameter: str, element: int, *, lowest: int = 0) -> None:
-    size = graph.parameters[parameter].size
+    size = {**graph.parameters, **graph.buffers}[parameter].size
     if not lowest <= element < size:
         raise GraphFileError(f"{parameter!r}: element {element} is outside its {size} elements")

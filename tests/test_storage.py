@@ -34,7 +34,11 @@ def every_kind() -> ng.NetGraph:
         inputs=[0, 1],
         outputs=[7],
         products=frozenset({"both"}),
-        unit_parameters=(ng.UnitParameter("bias", "shift", "h", shift), ng.UnitParameter(None, "shift", "y")),
+        unit_parameters=(
+            ng.UnitParameter("bias", "shift", "h", shift),
+            ng.UnitParameter("mean", "shift", "h", np.array([[0], [1]])),
+            ng.UnitParameter(None, "shift", "y"),
+        ),
         gate=[1, 1, 1, 0, 1, 1, 1, 1],
         parameters={
             "w": ng.ParameterInfo((3, 2), "edge"),
@@ -42,6 +46,7 @@ def every_kind() -> ng.NetGraph:
             "bias": ng.ParameterInfo((3,), "constant"),
             "spare": ng.ParameterInfo((), "unused"),
         },
+        buffers={"mean": ng.ParameterInfo((2,), "constant")},
         notes=("norm followed by channel", "two\nlines \u00e9"),
     )
 
