@@ -349,6 +349,25 @@ def test_a_report_tells_before_and_after():
     assert ("onnxruntime" in rows) == ("ONNX" in rows) == (not missing_libraries())
 
 
+def test_a_table_prints_three_digits_in_the_unit_of_the_larger_side():
+    rows = [
+        *(pa.ExportRow("count", "", 12345678, 9), pa.ExportRow("file", "bytes", 46758912, 65432)),
+        *(pa.ExportRow("small file", "bytes", 12, None), pa.ExportRow("time", "s", 0.0464, 0.000149)),
+        *(pa.ExportRow("short", "s", 4.7e-5, 0.0), pa.ExportRow("none", "s", None, None)),
+    ]
+    lines = str(pa.ExportReport("a machine", tuple(rows))).splitlines()
+
+    assert [line.split("  ")[0] for line in lines] == ["figure", *(row.name for row in rows), "times: a machine"]
+    assert [" ".join(line.removeprefix(row.name).split()) for line, row in zip(lines[1:], rows, strict=False)] == [
+        "12,345,678 9 1371742.00x",
+        "46.8 MB 0.065 MB 714.62x",
+        "0.012 kB - -",
+        "46.4 ms 0.149 ms 311.41x",
+        "47.0 us 0.000 us -",
+        "- - -",
+    ]
+
+
 def test_a_report_goes_on_without_the_libraries(monkeypatch):
     monkeypatch.setattr(onnx_file, "_is_there", lambda name: False)
     report = pa.export_report(nn.Linear(4, 4), nn.Linear(4, 2), torch.ones(1, 4), latency=False)

@@ -25,6 +25,12 @@ from prune_adapters.trace.example import ExampleInputs
 __all__ = ["ExportReport", "ExportRow", "export_report"]
 
 CHUNK = 1 << 20
+UNITS = {
+    "": (("", 1.0),),
+    "bytes": (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)),
+    "s": (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)),
+}
+"""What each unit is printed in: the first that is not too large, or else the last."""
 Figures = dict[tuple[str, str], float]
 """By what it is and its unit."""
 
@@ -83,7 +89,7 @@ class ExportReport:
         cells = [("figure", "before", "after", "ratio")]
         for row in self.rows:
             ratio = "-" if row.ratio is None else f"{row.ratio:.2f}x"
-            cells.append((row.name, _text(row.before, row.unit), _text(row.after, row.unit), ratio))
+            cells.append((row.name, *_texts(row), ratio))
         return "\n".join([aligned(cells), f"times: {self.machine}", *(f"note: {note}" for note in self.notes)])
 
     def to_dict(self) -> dict[str, object]:
@@ -222,10 +228,18 @@ def _machine(model: nn.Module, threads: int | None) -> str:
     return f"{device.type} ({where}), {number} thread{'s' * (number > 1)}, {', '.join(versions)}"
 
 
-def _text(value: float | None, unit: str) -> str:
+def _texts(row: ExportRow) -> tuple[str, str]:
+    """Return both sides of a row in one unit, that of the larger."""
+    sides = (row.before, row.after)
+    most = max([value for value in sides if value is not None], default=0.0)
+    name, scale = next((unit for unit in UNITS[row.unit] if most >= unit[1]), UNITS[row.unit][-1])
+    return _text(sides[0], name, scale), _text(sides[1], name, scale)
+
+
+def _text(value: float | None, name: str, scale: float) -> str:
     if value is None:
         return "-"
-    if unit == "":
+    if not name:
         return f"{value:,.0f}"
-    scaled, name = (value / 1e6, "MB") if unit == "bytes" else (value * 1e3, "ms")
-    return f"{scaled:,.{max(0, 2 - (scaled >= 10) - (scaled >= 100) + (scaled < 1))}f} {name}"
+    digits = next((digits for digits in range(3) if value / scale >= 10 ** (2 - digits)), 3)
+    return f"{value / scale:,.{digits}f} {name}"
