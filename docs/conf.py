@@ -14,7 +14,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 matplotlib.use("Agg")
 
-from pages import draw_pictures  # noqa: E402  it stands beside this file
+from formulas import visit_math, visit_math_block  # noqa: E402  they stand beside this file
+from pages import draw_pictures  # noqa: E402
 
 project = "netgraph"
 author = "the netgraph authors"
@@ -29,7 +30,6 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "gallery"]
@@ -61,6 +61,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 1,
 }
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"netgraph {release}"
 html_static_path = ["_static"]
@@ -79,7 +80,14 @@ def leave_out_of_sidebar(app: Sphinx, doctree: nodes.document) -> None:
         entries.parent.remove(entries)
 
 
+def run_pages(app: Sphinx) -> None:
+    """Draw the pictures of the pages before sphinx looks for them; the pages then say what was printed beside."""
+    texts = draw_pictures(HERE, HERE / "pictures")
+    app.connect("source-read", lambda app, name, source: source.__setitem__(0, texts.get(name, source[0])))
+
+
 def setup(app: Sphinx) -> None:
-    """Draw the pictures of the pages before sphinx looks for them."""
-    app.connect("builder-inited", lambda app: draw_pictures(HERE, HERE / "pictures"), priority=100)
+    """Connect what this file adds, and the formulas that need no network."""
+    app.connect("builder-inited", run_pages, priority=100)
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("doctree-read", leave_out_of_sidebar, priority=100)

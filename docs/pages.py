@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Block", "blocks_of", "check_page", "draw_pictures", "run_page", "write_outputs"]
+import matplotlib.pyplot as plt
+
+__all__ = ["Block", "blocks_of", "check_page", "draw_pictures", "run_page", "with_outputs"]
 
 NUMBER = re.compile(r"-?\d[\d,.]*(?:e[+-]?\d+)?")
 BLOCK = re.compile(
@@ -77,38 +79,45 @@ def run_page(path: Path, folder: Path) -> list[tuple[Block, str]]:
         return [(block, _printed(block, path, names)) for block in blocks]
     finally:
         os.chdir(before)
+        plt.close("all")
 
 
-def check_page(path: Path, folder: Path) -> None:
-    """Run a page, and raise AssertionError where it prints something else than it says."""
-    for block, printed in run_page(path, folder):
+def check_page(path: Path, folder: Path) -> list[tuple[Block, str]]:
+    """Run a page as `run_page` does; raise AssertionError where it prints something else than it says."""
+    results = run_page(path, folder)
+    for block, printed in results:
         if not block.prints(printed):
             place = f"{path.name}, block at line {block.line}"
             remedy = f"if this is right: python docs/pages.py {path}"
             raise AssertionError(f"{place}: expected\n{block.output}\ngot\n{printed}\n{remedy}")
+    return results
 
 
-def write_outputs(path: Path) -> None:
-    """Run a page and correct what it says that it prints."""
-    with tempfile.TemporaryDirectory() as folder:
-        printed = run_page(path, Path(folder))
+def with_outputs(path: Path, results: list[tuple[Block, str]]) -> str:
+    """Return the text of a page with what it printed, where it says something else or leaves the numbers open."""
     text = path.read_text(encoding="utf-8")
-    for block, found in reversed(printed):
+    for block, found in reversed(results):
         if block.output is not None and (block.about or not block.prints(found)):
             start, stop = block.place
             text = text[:start] + found + text[stop:]
-    path.write_text(text, encoding="utf-8")
+    return text
 
 
-def draw_pictures(docs: Path, pictures: Path) -> None:
-    """Run the pages that save pictures, checked, and leave these in a folder."""
+def draw_pictures(docs: Path, pictures: Path) -> dict[str, str]:
+    """Run the pages that save pictures, checked, and leave these in a folder; return the pages as this run prints them.
+
+    So what a page says about a network is about the network in its pictures.
+    """
     shutil.rmtree(pictures, ignore_errors=True)
     pictures.mkdir()
+    texts = {}
     for page in _pages_with_pictures(docs):
         with tempfile.TemporaryDirectory() as folder:
-            check_page(page, Path(folder))
+            name = page.relative_to(docs).with_suffix("").as_posix()
+            texts[name] = with_outputs(page, check_page(page, Path(folder)))
             for picture in Path(folder).glob("*.png"):
                 shutil.copy(picture, pictures)
+    return texts
 
 
 def _pages_with_pictures(docs: Path) -> Iterator[Path]:
@@ -127,6 +136,8 @@ def _printed(block: Block, path: Path, names: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("MPLBACKEND", "Agg")
+    plt.switch_backend("Agg")
     for name in sys.argv[1:]:
-        write_outputs(Path(name))
+        with tempfile.TemporaryDirectory() as folder:
+            text = with_outputs(Path(name), run_page(Path(name), Path(folder)))
+        Path(name).write_text(text, encoding="utf-8")

@@ -49,7 +49,6 @@ def test_python_blocks_run_and_print_what_the_page_says(path: Path, tmp_path: Pa
     try:
         pages.check_page(path, tmp_path)
     finally:
-        plt.close("all")
         torch.set_num_threads(threads)
 
 

@@ -53,7 +53,7 @@ plt.show()
 chosen = graphs["searched"][1]
 figure, axes = plt.subplots(ncols=2, figsize=(9, 3.6), layout="constrained")
 for ax, graph, title in zip(axes, (graphs["ring"][1], chosen), ("ring", "searched"), strict=True):
-    ax.imshow(ng.relational_biadjacency(graph, 96, 128), cmap="Blues", interpolation="nearest")
+    ax.imshow(ng.relational_biadjacency(graph, 96, 128), cmap="Blues", interpolation="nearest", aspect="auto")
     ax.set_title(f"{title}: {ng.average_shortest_path_length(graph):.2f} hops", fontsize=10)
     ax.set_xlabel("inputs")
 axes[0].set_ylabel("outputs")
