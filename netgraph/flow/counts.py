@@ -81,7 +81,7 @@ def log2_paths(graph: NetGraph) -> float:
 
 
 def path_sums(graph: NetGraph, weights: Mapping[str, np.ndarray], *, power: float = 1) -> PathSums:
-    """Return sums over paths of the product of |w|^power along each: the path norm and its parts.
+    """Return sums over paths of the product of abs(w)^power along each: the path norm and its parts.
 
     With power 1 the total is what SynFlow calls R [1]_, without its input, norms and biases; with power 2 it is the
     squared path norm. Taps of a convolution add up. Where a layer multiplies, each factor passes its own paths on.

@@ -126,7 +126,7 @@ def imdb(biadjacency: np.ndarray) -> float:
 def randomness(biadjacency: np.ndarray) -> float:
     """Return the randomness bound NaRC: 0 or less if the edges are spread as evenly as at random.
 
-    ((mu^2 / 4 + 1) sqrt(n_S n_T) - |E - d_S n_S n_T / N_T|) / (N_S N_T), for n units with an edge of N in all and E
+    ((mu^2 / 4 + 1) sqrt(n_S n_T) - abs(E - d_S n_S n_T / N_T)) / (N_S N_T), for n units with an edge of N in all and E
     edges.
 
     Parameters
