@@ -47,7 +47,8 @@ SEARCHES: dict[str, Callable[..., pa.SearchResult]] = {
     "cross entropy": pa.cross_entropy_search,
     "GraphPruning": pa.policy_search,
 }
-FINALS = ("uniform", "L1", "L1, its weights", *SEARCHES, "GraphPruning, generated start")
+STARTED = ("uniform", "evolution", "GraphPruning")
+FINALS = ("uniform", "L1", "L1, its weights", *SEARCHES, *(f"{name}, generated start" for name in STARTED))
 
 
 @dataclass(frozen=True)
