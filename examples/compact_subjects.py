@@ -105,7 +105,4 @@ if zoo is not None:
         Subject("ResNeXt-50", zoo.resnext50_32x4d, (96, 128, 161)),
         Subject("EfficientNet-B0", zoo.efficientnet_b0, (96, 128, 161)),
     ]
-QUICK = [
-    Subject("ResNet-20, width 8", lambda: resnet20(width=8), (16, 21)),
-    Subject("ViT, width 24", lambda: tiny_transformer(width=24, depth=2), (96,)),
-]
+QUICK = [Subject("ResNet-20, width 8", lambda: resnet20(width=8), (16, 21))]

@@ -163,9 +163,9 @@ def cases(check: Callable[[Sentence, Pruning], None], number: int) -> Callable[[
     return settings(max_examples=number)(given(sentences, prunings)(check))
 
 
-test_kept_elements_are_those_with_a_gradient = cases(check_gradients, 30)
-test_both_captures_find_the_same_edges = cases(check_captures, 30)
-test_compacted_networks_compute_the_same = example(*BORDERS)(cases(check_compact, 30))
+test_kept_elements_are_those_with_a_gradient = cases(check_gradients, 15)
+test_both_captures_find_the_same_edges = cases(check_captures, 15)
+test_compacted_networks_compute_the_same = example(*BORDERS)(cases(check_compact, 15))
 test_many_kept_elements_are_those_with_a_gradient = pytest.mark.slow(cases(check_gradients, 500))
 test_many_captures_find_the_same_edges = pytest.mark.slow(cases(check_captures, 500))
 test_many_compacted_networks_compute_the_same = pytest.mark.slow(cases(check_compact, 500))
