@@ -190,6 +190,7 @@ def test_data_parallel_training_is_that_of_the_layer(case, tmp_path: Path) -> No
         torch.testing.assert_close(parallel.module.values.grad, sparse.values.grad)
         assert list(parallel.module.state_dict()) == list(sparse.state_dict())
     finally:
+        parallel = layer = None  # torch 2.13 may wait for ever for a group that a module holds
         torch.distributed.destroy_process_group()
 
 
