@@ -110,7 +110,8 @@ def _synflow(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.op
 
 def _decayed(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim.Optimizer) -> pa.Method:
     rates = [_rate(run, epoch) for epoch in range(run.epochs)]
-    a_max = pa.suggest_a_max(rates, weight_decay=DECAY, steps=run.epochs, shrink=SHRINK, a_min=FAINTEST)
+    shrink = max(SHRINK, -0.2 * run.epochs)
+    a_max = pa.suggest_a_max(rates, weight_decay=DECAY, steps=run.epochs, shrink=shrink, a_min=FAINTEST)
     strengths = {"a_min": FAINTEST, "a_max": a_max, "refresh": 20}
     return pa.SelectiveWeightDecay(model, **_common(run, graph, optimizer), **EFFECTIVE, **strengths)
 
