@@ -9,11 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-import prune_adapters as pa
 from models import conv, small_resnet
 from path_length_tasks import data
 
-__all__ = ["NETWORKS", "Pictures", "accuracy_and_loss", "fitted", "pictures", "with_dead_block"]
+__all__ = ["NETWORKS", "Pictures", "fitted", "pictures", "with_dead_block"]
 
 Pair = tuple[Tensor, Tensor]
 RATE, MOMENTUM, DECAY, BATCH, SMOOTHING, CLIP = 0.1, 0.9, 1e-4, 64, 0.1, 5.0
@@ -101,12 +100,3 @@ def _batches(n: int) -> Iterator[Tensor]:
     """Yield whole batches without end, shuffled anew when all pictures have been seen."""
     while True:
         yield from torch.randperm(n).split(BATCH)[: max(1, n // BATCH)]
-
-
-def accuracy_and_loss(model: nn.Module, test: Pair) -> pa.Evaluation:
-    """Return how good a network is on pictures that it has not seen."""
-    x, y = test
-    with torch.no_grad():
-        outputs = torch.cat([model(part) for part in x.split(1000)])
-    right = (outputs.argmax(1) == y).float().mean().item()
-    return pa.Evaluation(nn.functional.cross_entropy(outputs, y).item(), right)

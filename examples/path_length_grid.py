@@ -5,13 +5,14 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 
 import netgraph as ng
+from prune_adapters.database import check_own, opened
 
 __all__ = [
     "Cell",
@@ -111,7 +112,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._open() as database, database:
-            self._check(database)
+            check_own(database, APPLICATION)
             for table in TABLES:
                 database.execute(table)
             database.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -143,26 +144,13 @@ class Store:
         with self._open() as database:
             return [Result(graph, seed, Trained(*rest)) for graph, seed, *rest in database.execute(query, (setting,))]
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self.path, timeout=60)) as database:
-                yield database
-        except sqlite3.OperationalError as error:
-            raise ResultsFileError(f"{self.path}: cannot be opened, read or written: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise ResultsFileError(
-                f"{self.path}: damaged, or no file of results ({error}); move it away or name another with --results"
-            ) from error
-
-    def _check(self, database: sqlite3.Connection) -> None:
-        (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
-        if state != "ok":
-            raise sqlite3.DatabaseError(state.partition("\n")[0])
-        (application,) = database.execute("PRAGMA application_id").fetchone()
-        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != APPLICATION and tables:
-            raise sqlite3.DatabaseError("it holds the tables of another program")
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(
+            self.path,
+            error=ResultsFileError,
+            what="file of results",
+            remedy="move it away or name another with --results",
+        )
 
 
 def run_grid(

@@ -12,8 +12,8 @@ ORDER = {
     "netgraph": """errors bits native connection notebook describe structure graph node_graph reference compiled storage
         convert paths generators relational degree reach weights incremental size walks flow spectrum why repair search
         plot backend __init__""",
-    "prune_adapters": """errors ops plans sweeps schedules shards masks kept keep apply soft torch_prune layers trace
-        counts budgets ranking prefixes select scores patterns store prune groups regular methods compact train
+    "prune_adapters": """errors database ops plans sweeps schedules shards masks kept keep apply soft torch_prune layers
+        trace counts budgets ranking prefixes select scores patterns store prune groups regular methods compact train
         report graph_pruning checkpoint explain collapse html sparsify export integrations public cli __init__""",
 }
 LAZY = {"matplotlib", "networkx", "igraph", "onnx", "onnxruntime", "onnxscript"}

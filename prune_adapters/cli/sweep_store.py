@@ -2,13 +2,14 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prune_adapters.cli.errors import CommandError
+from prune_adapters.database import opened
 
 if TYPE_CHECKING:
     import netgraph as ng
@@ -150,15 +151,8 @@ class SweepStore:
         with self._open() as database, database:
             database.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?)", (place, seed, accuracy))
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self.path, timeout=60)) as database:
-                yield database
-        except sqlite3.OperationalError as error:
-            raise CommandError(f"{self.path}: cannot be opened, read or written: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise CommandError(f"{self.path}: damaged, or no file of a sweep ({error}); name another file") from error
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self.path, error=CommandError, what="file of a sweep", remedy="name another file")
 
     def _check(self, database: sqlite3.Connection) -> None:
         (application,) = database.execute("PRAGMA application_id").fetchone()

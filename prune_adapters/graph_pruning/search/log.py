@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
+from prune_adapters.database import check_own, opened
 from prune_adapters.errors import SearchLogError
 from prune_adapters.graph_pruning.search.candidate import Evaluation
 from prune_adapters.graph_pruning.space.widths import Counts
@@ -70,7 +71,7 @@ class SearchLog:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         with self._open() as database, database:
-            self._check(database)
+            check_own(database, APPLICATION)
             for table in TABLES:
                 database.execute(table)
             database.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -122,23 +123,7 @@ class SearchLog:
             for place, counts, loss, accuracy, cost in rows
         }
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self.path, timeout=60)) as database:
-                yield database
-        except sqlite3.OperationalError as error:
-            raise SearchLogError(f"{self.path}: cannot be opened, read or written: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise SearchLogError(
-                f"{self.path}: damaged, or no log of a search ({error}); move it away or name another with log="
-            ) from error
-
-    def _check(self, database: sqlite3.Connection) -> None:
-        (state,) = database.execute("PRAGMA quick_check(1)").fetchone()
-        if state != "ok":
-            raise sqlite3.DatabaseError(state.partition("\n")[0])
-        (application,) = database.execute("PRAGMA application_id").fetchone()
-        (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != APPLICATION and tables:
-            raise sqlite3.DatabaseError("it holds the tables of another program")
+    def _open(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(
+            self.path, error=SearchLogError, what="log of a search", remedy="move it away or name another with log="
+        )
