@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 
 __all__ = ["Block", "blocks_of", "check_page", "draw_pictures", "run_page", "with_outputs"]
 
-NUMBER = re.compile(r"-?\d[\d,.]*(?:e[+-]?\d+)?")
+NUMBER = re.compile(r"[+-]?\d[\d,.]*(?:e[+-]?\d+)?")
 BLOCK = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?:\n```output(?P<about> about)?\n(?P<output>.*?)^```$)?",
     re.DOTALL | re.MULTILINE,

@@ -1,10 +1,10 @@
-"""A grid of graphs and seeds: the graphs from long to short paths, their runs side by side, all of it in SQLite."""
+"""A grid of graphs and seeds: their runs side by side, all of it in SQLite."""
 
 import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ __all__ = [
     "ResultsFileError",
     "Store",
     "Trained",
-    "graphs_of_all_lengths",
     "name_of",
     "run_grid",
     "run_together",
@@ -69,38 +68,6 @@ Cell = tuple[str, ng.NodeGraph, int]
 def name_of(graph: ng.NodeGraph) -> str:
     """Return a name that only the same edges between the same nodes have."""
     return hashlib.sha256(np.packbits(graph.adjacency()).tobytes()).hexdigest()[:16]
-
-
-def graphs_of_all_lengths(
-    n_nodes: int, degree: int, count: int, *, steps: int = 300_000, seed: int = 0
-) -> list[ng.NodeGraph]:
-    """Return connected graphs of one degree, from the circulant to the shortest found, about evenly in log path length.
-
-    Between the two ends lie the circulant after ever more random swaps, and short searches that start there.
-    """
-    found = list(_candidates(n_nodes, degree, steps, seed))
-    lengths = np.log([ng.average_shortest_path_length(graph) for graph in found])
-    chosen: list[int] = []
-    for wanted in np.linspace(lengths.max(), lengths.min(), count):
-        nearest = int(np.abs(lengths - wanted).argmin())
-        if all(lengths[nearest] != lengths[other] for other in chosen):
-            chosen.append(nearest)
-    return [found[place] for place in chosen]
-
-
-def _candidates(n_nodes: int, degree: int, steps: int, seed: int) -> Iterator[ng.NodeGraph]:
-    rng = np.random.default_rng(seed)
-    longest = ng.generators.circulant(n_nodes, degree=degree)
-    yield longest
-    swapped = longest
-    for _ in range(4 * longest.n_edges):
-        tried = ng.swap_edges(swapped, nswap=1, seed=rng)
-        if ng.reachable_fraction(tried) == 1:
-            swapped = tried
-            yield swapped
-    for few in np.geomspace(100, steps / 10, 12).astype(int).tolist():
-        yield ng.shorten(swapped, steps=few, method="swaps", seed=rng).graph
-    yield ng.shorten(ng.generators.best_known(n_nodes, degree, seed=rng), steps=steps, seed=rng).graph
 
 
 class Store:

@@ -22,7 +22,6 @@ FOLDER (or NETGRAPH_DATA) holds CIFAR-10 as cifar10_jpeg_train.npz and cifar10_j
 import argparse
 import os
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -32,102 +31,35 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-import rich
-from rich import box
-from rich.table import Table
 
 import netgraph as ng
-from path_length_grid import Result, ResultsFileError, Store, graphs_of_all_lengths, name_of, run_grid, run_together
+import prune_adapters as pa
+from path_length_grid import Result, ResultsFileError, Store, name_of, run_grid, run_together
 from path_length_plane import Plane, graphs_over_plane, plot_plane
 from path_length_stacked import Together, train_stacks
 from path_length_tasks import INPUTS, TASKS, Task, train_masked, train_matched
-from rank_correlation import Estimate, correlation, slope
-
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
-FEW = 5
-"""Graphs and seeds below which nothing is concluded."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The graphs of a degree in columns: path lengths, gaps and accuracies (graphs x seeds, in per cent)."""
-
-    lengths: np.ndarray
-    gaps: np.ndarray
-    accuracies: np.ndarray
-
-    @property
-    def correlations(self) -> tuple[Estimate, Estimate]:
-        """Rank correlation of accuracy with path length, and with the gap."""
-        return correlation(self.lengths, self.accuracies), correlation(self.gaps, self.accuracies)
+def measure(graphs: list[ng.NodeGraph], results: list[Result]) -> pa.PathLengthReport:
+    """Return what the results say about path length."""
+    return pa.path_length_report(
+        graphs, [[r.trained.accuracy for r in results if r.graph == name_of(graph)] for graph in graphs]
+    )
 
 
-def measure(graphs: list[ng.NodeGraph], results: list[Result]) -> Measured:
-    """Return the numbers of all graphs."""
-    own = [[100 * r.trained.accuracy for r in results if r.graph == name_of(graph)] for graph in graphs]
-    lengths = [ng.average_shortest_path_length(graph) for graph in graphs]
-    return Measured(np.array(lengths), np.array([ng.spectrum.normalised_gap(g) for g in graphs]), np.array(own))
-
-
-def table_of(m: Measured) -> Table:
-    """Return one row for each graph."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("path length", "spectral gap", "accuracy, %", "spread over seeds"):
-        table.add_column(name, justify="right")
-    for length, gap, own in zip(m.lengths, m.gaps, m.accuracies, strict=True):
-        table.add_row(f"{length:.3f}", f"{gap:.3f}", f"{own.mean():.2f}", f"{spread(own[None])[0]:.2f}")
-    return table
-
-
-def spread(accuracies: np.ndarray) -> np.ndarray:
-    """Return the standard deviation over seeds, 0 for a single one."""
-    return accuracies.std(axis=1, ddof=1) if accuracies.shape[1] > 1 else np.zeros(len(accuracies))
-
-
-def plot(measured: dict[int, Measured], title: str, path: Path) -> None:
+def plot(reports: dict[int, pa.PathLengthReport], title: str, path: Path) -> None:
     """Draw accuracy against both measures, a row for each degree, as PNG and PDF."""
-    size = {"nrows": len(measured), "figsize": (9.5, 0.8 + 3.6 * len(measured))}
+    size = {"nrows": len(reports), "figsize": (9.5, 0.8 + 3.6 * len(reports))}
     figure, rows = plt.subplots(ncols=2, sharey="row", squeeze=False, layout="constrained", **size)
-    for axes, (degree, m) in zip(rows, measured.items(), strict=True):
-        for ax, x, rho in zip(axes, (m.lengths, m.gaps), m.correlations, strict=True):
-            plot_against(ax, x, m)
-            ax.set_title(f"degree {degree}: Spearman {rho}", fontsize=10)
-        axes[0].set_ylabel("test accuracy, %\n(dots: seeds; bars: standard deviation)")
-    rows[-1][0].set_xlabel("mean path length of the graph, hops (log scale)")
-    rows[-1][1].set_xlabel("normalised spectral gap of the graph (log scale)")
+    for (left, right), (degree, report) in zip(rows, reports.items(), strict=True):
+        pa.plot_path_length(report, left)
+        pa.plot_path_length(report, right, against="spectral gap").set_ylabel("")
+        for ax in (left, right):
+            ax.set_title(f"degree {degree}: {ax.get_title()}", fontsize=10)
     figure.suptitle(title, fontsize=11)
     for suffix in (".png", ".pdf"):
         figure.savefig(path.with_suffix(suffix), dpi=150)
     plt.close(figure)
-
-
-def plot_against(ax: plt.Axes, x: np.ndarray, m: Measured) -> None:
-    """Draw the accuracies of all graphs against one measure."""
-    ticks = [float(f"{value:.2g}") for value in np.geomspace(x.min(), x.max(), 5)]
-    ax.plot(x[:, None], m.accuracies, ".", color=GREY, alpha=0.5, markersize=5, zorder=1)
-    ax.errorbar(x, m.accuracies.mean(axis=1), spread(m.accuracies), fmt="o", color=BLUE, capsize=3, zorder=2)
-    for place, text in ((m.lengths.argmax(), "longest paths"), (m.lengths.argmin(), "shortest paths")):
-        ax.plot(x[place], m.accuracies[place].mean(), "s", color=ORANGE, markersize=8, zorder=3)
-        side = "right" if x[place] == x.max() else "left"
-        ax.annotate(text, (x[place], 0.02), xycoords=("data", "axes fraction"), color=ORANGE, ha=side)
-    ax.set_xscale("log")
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.minorticks_off()
-    ax.margins(y=0.12)
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-
-
-def conclusion(m: Measured) -> str:
-    """Return in words what the interval says."""
-    length, difference = m.correlations[0], m.accuracies[m.lengths.argmin()] - m.accuracies[m.lengths.argmax()]
-    ends = f"The shortest graph is {difference.mean():+.2f} points from the longest."
-    if min(m.accuracies.shape) < FEW:
-        return f"{ends} With fewer than {FEW} graphs or seeds the interval says nothing yet."
-    if not length.high < 0 and not length.low > 0:
-        return f"{ends} The interval holds 0: here path length does not tell which graph is better."
-    better = "shorter" if length.high < 0 else "longer"
-    return f"{ends} Graphs with {better} paths do better here; another task can differ."
 
 
 def size_of(results: list[Result], share: float) -> str:
@@ -200,15 +132,11 @@ def trained(
     return results
 
 
-def shown(degree: int, n_nodes: int, results: list[Result], m: Measured) -> None:
+def shown(degree: int, n_nodes: int, results: list[Result], report: pa.PathLengthReport) -> None:
     """Print what was found for one degree."""
-    print(f"\n{len(m.lengths)} graphs of {n_nodes} nodes and degree {degree}, {m.accuracies.shape[1]} seeds")
-    print(size_of(results, degree / n_nodes))
-    rich.print(table_of(m))
-    length, gap = m.correlations
-    print("Spearman with accuracy, and 95 % bootstrap interval over seeds (the graphs being as they are):")
-    print(f"  path length  {length}\n  spectral gap {gap}")
-    print(f"Slope: {slope(m.lengths, m.accuracies)} points of accuracy per hop\n{conclusion(m)}")
+    n_graphs, n_seeds = report.accuracies.shape
+    print(f"\n{n_graphs} graphs of {n_nodes} nodes and degree {degree}, {n_seeds} seeds")
+    print(f"{size_of(results, degree / n_nodes)}\n\n{report}")
 
 
 def plane(args: argparse.Namespace, task: Task, n_nodes: int, epochs: int, store: Store) -> None:
@@ -216,15 +144,16 @@ def plane(args: argparse.Namespace, task: Task, n_nodes: int, epochs: int, store
     family = f"{args.graphs} of {n_nodes} nodes over the plane"
     graphs = store.graphs(family, partial(graphs_over_plane, n_nodes, args.graphs))
     results = trained(args, task, epochs, store, graphs)
-    m = measure(graphs, results)
-    found = Plane(np.array([ng.spectrum.clustering(graph) for graph in graphs]), m.lengths, m.accuracies)
+    report = measure(graphs, results)
+    clustering = np.array([ng.spectrum.clustering(graph) for graph in graphs])
+    found = Plane(clustering, report.lengths, 100 * report.accuracies)
     best = found.means.argmax()
     print(f"{len(graphs)} graphs of {n_nodes} nodes, {args.seeds} seeds, the first of them complete: the dense network")
     print(f"Best: C {found.clustering[best]:.2f}, L {found.lengths[best]:.2f}: {found.means[best]:.2f} %")
-    print(f"Dense: {found.means[0]:.2f} %; mean spread over seeds {spread(m.accuracies).mean():.2f}")
+    print(f"Dense: {found.means[0]:.2f} %; mean spread over seeds {100 * report.spreads.mean():.2f}")
     print(f"{found.sweet.sum()} graphs are not significantly worse than the best (one-sided t-test, p >= 0.05)")
     for name, x in (("C", found.clustering), ("L", found.lengths)):
-        print(f"Spearman of {name} with accuracy: {correlation(x, found.accuracies)}")
+        print(f"Spearman of {name} with accuracy: {pa.rank_correlation(x, found.accuracies)}")
     title = (
         f"{task.title} if dense, {epochs} epochs\n{len(graphs)} ws-flex graphs of {n_nodes} nodes, {args.seeds} seeds"
     )
@@ -242,17 +171,18 @@ def main() -> None:
     if args.plane:
         plane(args, task, n_nodes, epochs, store)
         return
-    measured = {}
+    reports = {}
     for degree in dict.fromkeys(degrees):
         family = f"{args.graphs} of {n_nodes} nodes and degree {degree}" + ", quick" * args.quick
-        steps = {"steps": 20_000} if args.quick else {}
-        graphs = store.graphs(family, partial(graphs_of_all_lengths, n_nodes, degree, args.graphs, **steps))
+        steps = 20_000 if args.quick else 300_000
+        make = partial(pa.graphs_of_all_lengths, n_nodes, degree, args.graphs, steps=steps, seed=0)
+        graphs = store.graphs(family, make)
         results = trained(args, task, epochs, store, graphs)
-        measured[degree] = measure(graphs, results)
-        shown(degree, n_nodes, results, measured[degree])
-    kept = ", ".join(f"{degree / n_nodes:.2%}" for degree in measured)
+        reports[degree] = measure(graphs, results)
+        shown(degree, n_nodes, results, reports[degree])
+    kept = ", ".join(f"{degree / n_nodes:.2%}" for degree in reports)
     title = f"{task.title}, {epochs} epochs\n{n_nodes} nodes, {kept} of masked weights kept, {args.seeds} seeds"
-    plot(measured, title, args.out / "path_length.png")
+    plot(reports, title, args.out / "path_length.png")
     print(f"Pictures: {args.out / 'path_length.png'}, {args.out / 'path_length.pdf'}")
 
 

@@ -24,8 +24,8 @@ import torch
 from rich import box
 from rich.table import Table
 
+import prune_adapters as pa
 from graphpruning_study import FINALS, STUDIES, Lengths, Study
-from rank_correlation import spearman
 
 LAST = 20
 ENOUGH_POINTS, ENOUGH_RANKS, ENOUGH_WORTH = 0.5, 0.6, 0.5
@@ -136,7 +136,7 @@ def ranks(study: Study, n: int) -> None:
         ("of the loss on one part of the held-out pictures and the other", second, ENOUGH_RANKS),
         ("of the loss under the net and after training from scratch", trained, ENOUGH_WORTH),
     ):
-        found = spearman(np.array([a.loss for a in first]), np.array([b.loss for b in others]))
+        found = pa.spearman([a.loss for a in first], [b.loss for b in others])
         print(f"  {'met   ' if found >= enough else 'FAILED'} rank correlation {text}: {found:+.2f}, wanted {enough}")
 
 

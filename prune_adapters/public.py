@@ -112,6 +112,16 @@ from prune_adapters.methods import (
     save_method,
     suggest_a_max,
 )
+from prune_adapters.path_length import (
+    Estimate,
+    PathLengthReport,
+    accuracy_slope,
+    graphs_of_all_lengths,
+    path_length_report,
+    plot_path_length,
+    rank_correlation,
+    spearman,
+)
 from prune_adapters.patterns import block_masks, n_of_m_masks
 from prune_adapters.plans import BlockPlan, PairPlan, SparsePlan, TapPlan
 from prune_adapters.prune import consistent_masks, prune

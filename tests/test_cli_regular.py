@@ -66,25 +66,51 @@ def test_a_sweep_goes_on_where_it_was_stopped(here: Path) -> None:
     with sqlite3.connect(here / "s.db") as database:
         database.execute("DELETE FROM results WHERE seed = 1")
         database.execute("UPDATE results SET accuracy = 0.25")
+        database.execute("INSERT INTO results VALUES (0, 1, 0.9)")
     database.close()
     left = document("sweep", "status", "s.db")
     again = document("sweep", "run", "s.db")
 
-    assert (first["done"], first["wanted"], left["done"], left["wanted"]) == (6, 6, 3, 6)
+    assert (first["done"], first["wanted"], left["done"], left["wanted"]) == (6, 6, 4, 6)
+    assert (first["findings"]["seeds"], left["findings"]["seeds"]) == (2, 1)  # those that all graphs have
+    assert left["findings"]["points_per_hop"] == {"value": 0.0, "low": None, "high": None}
     assert again["done"] == 6
     assert all(row["accuracies"]["0"] == 0.25 for row in again["graphs"])
-    assert [row["accuracies"]["1"] for row in again["graphs"]] == [row["accuracies"]["1"] for row in first["graphs"]]
+    assert [row["accuracies"]["1"] for row in again["graphs"][1:]] == [
+        row["accuracies"]["1"] for row in first["graphs"][1:]
+    ]
     assert document("sweep", "run", "s.db", "--seeds", "3")["done"] == 9
 
 
 def test_a_sweep_is_drawn_and_keeps_its_settings(here: Path) -> None:
     good(*SWEEP, *OWN)
-    good("sweep", "plot", "s.db", "-o", "s.pdf")
+    with sqlite3.connect(here / "s.db") as database:
+        database.execute("UPDATE results SET accuracy = 0.1 * place + 0.01 * seed")
+    database.close()
+    drawn, status = good("sweep", "plot", "s.db", "-o", "s.pdf").stdout, good("sweep", "status", "s.db").stdout
 
+    assert "Spearman with accuracy over 3 graphs and 2 seeds, and 95 % bootstrap interval" in drawn
+    assert "path length  -1.00 [-1.00, -1.00]" in drawn
+    assert "points of accuracy per hop\nThe shortest graph is +20.00 points from the longest. With fewer" in drawn
+    assert status.endswith(drawn)
+    assert (
+        document("sweep", "plot", "s.db", "-o", "s.png")["findings"] == document("sweep", "status", "s.db")["findings"]
+    )
     assert (here / "s.pdf").read_bytes().startswith(b"%PDF")
     assert "exists; --force" in called("sweep", "plot", "s.db", "-o", "s.pdf").stderr
-    assert "6 of 6 runs" in good("sweep", "status", "s.db").stdout
+    assert "6 of 6 runs" in status
     assert "this sweep has degree 3 and not 4" in called("sweep", "run", "s.db", "-d", "4").stderr
+
+
+def test_a_sweep_without_results_says_so(here: Path) -> None:
+    good(*SWEEP, *OWN)
+    with sqlite3.connect(here / "s.db") as database:
+        database.execute("DELETE FROM results WHERE place > 0")
+    database.close()
+
+    assert "Not enough results yet to compare graphs." in good("sweep", "status", "s.db").stdout
+    assert document("sweep", "status", "s.db")["findings"] is None
+    assert "s.db: not enough results yet" in called("sweep", "plot", "s.db", "-o", "s.pdf").stderr
 
 
 def test_digits_are_trained_without_a_function() -> None:
@@ -117,6 +143,7 @@ def test_digits_are_trained_without_a_function() -> None:
         ("sweep run no/s.db", "there is no folder no"),
         ("sweep run s.db --train nets.py:accuracy", "--train and --model: expected both"),
         ("sweep run s.db --graphs 1", "--graphs"),
+        ("sweep run s.db -n 8 -d 7 --train nets.py:accuracy --model nets.py:deep", "all graphs found have one path"),
         ("sweep run s.db -n 20 -d 3 --steps 9 --train nets.py:accuracy --model nets.py:deep", "20 nodes"),
         ("sweep run s.db -n 8 -d 3 --steps 9 --train nets.py:words --model nets.py:deep", "nets.py:words failed"),
         ("sweep run s.db -n 8 -d 3 --steps 9 --train nets.py:accuracy --model nets.py:pair", "has no layer to mask"),

@@ -14,7 +14,8 @@ ORDER = {
         plot backend __init__""",
     "prune_adapters": """errors database ops plans sweeps schedules shards masks kept keep apply soft torch_prune layers
         trace counts budgets ranking prefixes select scores patterns store prune groups regular methods compact train
-        report graph_pruning checkpoint explain collapse html sparsify export integrations public cli __init__""",
+        report path_length graph_pruning checkpoint explain collapse html sparsify export integrations public cli
+        __init__""",
 }
 LAZY = {"matplotlib", "networkx", "igraph", "onnx", "onnxruntime", "onnxscript"}
 """Imported inside the functions that need them, so that `import netgraph` stays light."""

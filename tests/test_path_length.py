@@ -1,6 +1,7 @@
-"""Path length against accuracy: its graphs, its file of results, which a killed run leaves whole, and its numbers."""
+"""Path length against accuracy: its graphs and numbers, and the file of results that a killed run leaves whole."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -8,11 +9,15 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import netgraph as ng
+import prune_adapters as pa
 
+mpl.use("Agg")
 FOLDER = Path(__file__).parents[1] / "examples"
 
 
@@ -23,26 +28,54 @@ def grid(monkeypatch):
 
 
 @pytest.fixture
-def rank(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    return import_module("rank_correlation")
-
-
-@pytest.fixture
 def graphs():
     return [ng.generators.circulant(12, degree=4), ng.generators.random_regular(12, 4, seed=0)]
 
 
-def test_graphs_go_from_the_circulant_to_the_shortest(grid):
-    found = grid.graphs_of_all_lengths(32, 4, 6, steps=3000)
+def test_graphs_go_from_the_circulant_to_the_shortest():
+    found = pa.graphs_of_all_lengths(32, 4, 6, steps=3000, seed=0)
     lengths = [ng.average_shortest_path_length(graph) for graph in found]
 
     assert found[0] == ng.generators.circulant(32, degree=4)
-    assert found == grid.graphs_of_all_lengths(32, 4, 6, steps=3000)
+    assert found == pa.graphs_of_all_lengths(32, 4, 6, steps=3000, seed=0)
     assert len(lengths) == 6
     assert lengths == sorted(set(lengths), reverse=True)
     assert lengths[-1] < 1.05 * ng.aspl_lower_bound(32, 4)
     assert all((graph.degrees == 4).all() for graph in found)
+
+
+def test_graphs_are_those_of_the_results_that_were_published(grid):
+    """Files of results name graphs by their edges: a new schedule would find none of them."""
+    found = pa.graphs_of_all_lengths(64, 4, 6, steps=20_000, seed=0)
+
+    assert [grid.name_of(graph) for graph in found] == [
+        "b8340fa358ebe904",
+        "00ccae6a73fe3bcc",
+        "5f34d6858ee7363f",
+        "039635d8872926fb",
+        "407e9579d34a218b",
+        "26815d9cfbe54ade",
+    ]
+
+
+def test_graphs_are_found_in_few_steps():
+    assert len(pa.graphs_of_all_lengths(16, 3, 3, steps=1, seed=0)) == 3
+
+
+@pytest.mark.parametrize(
+    ("sizes", "steps", "told"),
+    [
+        ((8, 7, 3), 50, "8 nodes of degree 7: .* one path length.*; take more nodes or a lower degree"),
+        ((8, 5, 3), 50, "8 nodes of degree 5: .* one path length"),
+        ((8, 2, 3), 50, "8 nodes of degree 2: expected a degree of at least 3"),
+        ((9, 3, 3), 50, "9 nodes of degree 3: their product is odd"),
+        ((16, 3, 1), 50, "count: expected at least 2, got 1"),
+        ((16, 3, 3), 0, "steps: expected at least 1, got 0"),
+    ],
+)
+def test_graphs_that_cannot_be_compared(sizes, steps, told):
+    with pytest.raises(ValueError, match=told):
+        pa.graphs_of_all_lengths(*sizes, steps=steps, seed=0)
 
 
 def trained(grid, graph, seed):
@@ -143,34 +176,129 @@ def test_a_folder_that_is_not_there(grid, tmp_path):
         grid.Store(tmp_path / "none" / "r.sqlite")
 
 
-def test_spearman_is_that_of_scipy(rank):
+def test_spearman_is_that_of_scipy():
     from scipy.stats import spearmanr
 
     x, y = np.random.default_rng(0).integers(6, size=(2, 20)).astype(float)
 
-    assert rank.spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)
-    assert np.isnan(rank.spearman(x, np.ones(20)))
+    assert pa.spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)
+    assert np.isnan(pa.spearman(x, np.ones(20)))
 
 
-def test_the_interval_is_narrow_where_seeds_agree_and_wide_where_they_do_not(rank):
+def test_the_interval_is_that_of_a_plain_bootstrap():
+    x, accuracies = np.arange(7.0), np.random.default_rng(1).normal(size=(7, 4))
+    seeds = np.random.default_rng(5).integers(4, size=(2000, 4))
+    drawn = [accuracies[:, own].mean(axis=1) for own in seeds]
+
+    for function, statistic in (
+        (pa.rank_correlation, pa.spearman),
+        (pa.accuracy_slope, lambda x, y: np.polyfit(x, y, 1)[0]),
+    ):
+        low, high = np.percentile([statistic(x, own) for own in drawn], [2.5, 97.5])
+        found = function(x, accuracies, seed=5)
+        assert found.value == pytest.approx(statistic(x, accuracies.mean(axis=1)))
+        assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_the_interval_is_narrow_where_seeds_agree_and_wide_where_they_do_not():
     x, rng = np.arange(8.0), np.random.default_rng(0)
     clear = -x[:, None] + 0.01 * rng.normal(size=(8, 5))
     noise = rng.normal(size=(8, 5))
-    one, other = rank.correlation(x, clear), rank.correlation(x, noise)
+    one, other = pa.rank_correlation(x, clear), pa.rank_correlation(x, noise)
 
     assert (one.value, one.low, one.high) == pytest.approx((-1, -1, -1))
+    assert not one.holds_zero
     assert other.low < other.value < other.high
     assert other.high - other.low > 0.3
 
 
-def test_the_slope_is_that_of_the_line_through_all_seeds(rank):
+def test_the_slope_is_that_of_the_line_through_all_seeds():
     x, y = np.arange(6.0) ** 2, np.random.default_rng(0).normal(size=(6, 5))
-    found = rank.slope(x, y)
+    found = pa.accuracy_slope(x, y)
 
     assert found.value == pytest.approx(np.polyfit(np.repeat(x, 5), y.ravel(), 1)[0])
     assert found.low < found.value < found.high
-    assert rank.slope(x, 3 - 0.5 * x[:, None] + np.zeros((6, 5))).high == pytest.approx(-0.5)
-    assert np.isnan(rank.slope(np.ones(6), y).value)
+    assert pa.accuracy_slope(x, 3 - 0.5 * x[:, None] + np.zeros((6, 5))).high == pytest.approx(-0.5)
+    assert np.isnan(pa.accuracy_slope(np.ones(6), y).value)
+
+
+def test_one_seed_gives_no_interval():
+    found = pa.rank_correlation(np.arange(4.0), np.array([[0.1], [0.4], [0.2], [0.3]]))
+
+    assert str(found) == "+0.40 (no interval)"
+    assert np.isnan([found.low, found.high]).all()
+    assert found.holds_zero
+
+
+def test_graphs_that_are_equally_good_stay_so_in_every_draw():
+    """The means of one row are sums in another order, and may differ in the last bit."""
+    found = pa.rank_correlation(np.arange(3.0), np.array([[0.7, 0.1, 0.2]] * 3)[:, [0, 1, 2]] + [[0], [0], [1]])
+
+    assert (found.low, found.high) == pytest.approx((found.value, found.value))
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "told"),
+    [
+        (np.ones(3), r"accuracies: expected shape \(3, seeds\), got \(3,\)"),
+        (np.ones((2, 4)), r"accuracies: expected shape \(3, seeds\), got \(2, 4\)"),
+        (np.ones((3, 0)), r"accuracies: expected shape \(3, seeds\), got \(3, 0\)"),
+        ([[1, 1], [1, np.nan], [1, 1]], "accuracies: expected numbers, got nan or inf for graph 1, seed 1"),
+    ],
+)
+def test_accuracies_that_do_not_fit(accuracies, told):
+    with pytest.raises(ValueError, match=told):
+        pa.rank_correlation(np.arange(3.0), accuracies)
+
+
+def report_of(means, *, lengths=(6.0, 5.0, 4.0, 3.0, 2.0), noise=0.0):
+    noise = noise * np.random.default_rng(0).normal(size=(len(means), 6))
+    return pa.PathLengthReport(lengths[: len(means)], 1 / np.array(lengths[: len(means)]), np.c_[means] + noise)
+
+
+@pytest.mark.parametrize(
+    ("means", "noise", "told"),
+    [
+        (
+            [0.5, 0.6, 0.7, 0.8, 0.9],
+            0.001,
+            r"is \+\d\d\.\d\d points from the longest. Graphs with shorter paths do",
+        ),
+        ([0.9, 0.8, 0.7, 0.6, 0.5], 0.001, "Graphs with longer paths do better here; another task can differ."),
+        ([0.5] * 5, 0.1, "The intervals hold 0: here path length does not tell which graph is better."),
+        ([0.5, 0.6, 0.7, 0.8], 0.001, "With fewer than 5 graphs or seeds the intervals say nothing yet."),
+        ([0.1, 0.52, 0.5, 0.48, 0.4], 0.001, "The interval of the correlation holds 0: here path length does not tell"),
+        ([1.0] * 5, 0.0, "All graphs reach the same: path length does not tell which is better."),
+    ],
+)
+def test_a_report_concludes_what_its_interval_says(means, noise, told):
+    report = report_of(means, noise=noise)
+
+    np.testing.assert_array_equal(report.means, report.accuracies.mean(axis=1))
+    assert report.slope.value == pytest.approx(100 * pa.accuracy_slope(report.lengths, report.accuracies).value)
+    assert re.search(told, report.conclusion)
+    assert "nan" not in str(report)
+
+
+def test_a_report_is_made_of_graphs_and_drawn():
+    graphs = pa.graphs_of_all_lengths(16, 3, 3, steps=100, seed=0)
+    report = pa.path_length_report(graphs, [[0.9, 0.8], [0.7, 0.9], [0.8, 0.8]])
+    ax = pa.plot_path_length(report)
+    gap = pa.plot_path_length(report, against="spectral gap")
+    none = pa.PathLengthReport([2.0, 1.5], [0.0, 0.5], [[0.5], [0.6]])  # a bipartite graph has no gap
+
+    assert report.lengths.tolist() == [ng.average_shortest_path_length(graph) for graph in graphs]
+    assert report.to_dict()["seeds"] == 2
+    assert "over 3 graphs and 2 seeds" in str(report)
+    assert ax.get_xlabel().startswith("mean path length")
+    assert ax.get_title().startswith("Spearman ")
+    assert gap.get_xlabel().startswith("normalised spectral gap")
+    assert pa.plot_path_length(none, against="spectral gap").get_xscale() == "linear"
+    with pytest.raises(ValueError, match="against: expected one of path length, spectral gap, got 'gap'"):
+        pa.plot_path_length(report, against="gap")
+    with pytest.raises(ValueError, match="graphs: expected at least 2, got 1"):
+        pa.path_length_report(graphs[:1], [[0.9]])
+    plt.close("all")
 
 
 def test_graphs_are_kept_with_the_results(grid, graphs, tmp_path):

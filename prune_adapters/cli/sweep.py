@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prune_adapters.cli.console import answer, bar, free_path, note, print_json
+from prune_adapters.cli.console import answer, bar, free_path, note
 from prune_adapters.cli.errors import CommandError
 from prune_adapters.cli.options import Force, Input, Json
 from prune_adapters.cli.sweep_store import Setting, SweepStore
@@ -81,21 +81,20 @@ def plot(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Draw accuracy against path length."""
+    """Draw accuracy against path length, and print what the results say."""
     if output.suffix not in PICTURES:
         raise CommandError(f"--output {output}: expected a name that ends in {', '.join(PICTURES)}")
     free_path(output, force=force)
     store = _existing(file)
-    from prune_adapters.cli.sweep_words import draw_entries
+    from prune_adapters.cli.sweep_words import draw, report_of
 
-    entries = [entry for entry in store.entries() if entry.accuracies]
-    if not entries:
-        raise CommandError(f"{file}: no results yet; netgraph sweep run {file} makes some")
-    setting = store.setting
-    draw_entries(entries, f"{setting.task}: {setting.nodes} nodes, degree {setting.degree}", output)
+    report = report_of(store.entries())
+    if report is None:
+        raise CommandError(f"{file}: not enough results yet to compare graphs; netgraph sweep run {file} makes some")
+    setting, n_seeds = store.setting, report.accuracies.shape[1]
+    draw(report, f"{setting.task}: {setting.nodes} nodes, degree {setting.degree}, seeds: {n_seeds}", output)
     note(f"wrote {output}")
-    if json:
-        print_json({"output": str(output), "graphs": len(entries)})
+    answer(report.words, {"output": str(output), "findings": report.to_dict()}, as_json=json)
 
 
 def _existing(file: Path) -> SweepStore:
@@ -129,21 +128,25 @@ def _task_of(setting: Setting) -> "Task":
 
 
 def _start(store: SweepStore, setting: Setting, task: "Task") -> None:
-    from prune_adapters.cli.sweep_graphs import graphs_of_all_lengths
+    from prune_adapters.path_length import graphs_of_all_lengths
 
     note(f"looking for {setting.graphs} graphs of {setting.nodes} nodes and degree {setting.degree}")
     sizes = setting.nodes, setting.degree, setting.graphs
     graphs = graphs_of_all_lengths(*sizes, steps=setting.steps, seed=setting.seed)
-    task.masks(graphs[0][0])  # a network that is too narrow is told before there is a file
+    task.masks(graphs[0])  # a network that is too narrow is told before there is a file
     store.start(setting, graphs)
 
 
 def _show(store: SweepStore, *, as_json: bool) -> None:
-    from prune_adapters.cli.sweep_words import correlation, rows_of, said, status_table
+    from prune_adapters.cli.sweep_words import report_of, rows_of, said, status_table
 
     entries = store.entries()
-    done, wanted = sum(len(entry.accuracies) for entry in entries), store.seeds * len(entries)
-    document = {"done": done, "wanted": wanted, "spearman": correlation(entries), "setting": asdict(store.setting)}
-    answer(status_table(entries, wanted), document | {"graphs": rows_of(entries)}, as_json=as_json)
+    done, wanted, report = (
+        sum(len(entry.accuracies) for entry in entries),
+        store.seeds * len(entries),
+        report_of(entries),
+    )
+    document = {"done": done, "wanted": wanted, "findings": report and report.to_dict(), "graphs": rows_of(entries)}
+    answer(status_table(entries, wanted), document | {"setting": asdict(store.setting)}, as_json=as_json)
     if not as_json:
-        print(said(entries))
+        print(said(report))

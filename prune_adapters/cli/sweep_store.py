@@ -93,12 +93,9 @@ class SweepStore:
             with self._open() as database:
                 self._check(database)
 
-    def start(self, setting: Setting, graphs: "Sequence[tuple[ng.NodeGraph, float, float]]") -> None:
+    def start(self, setting: Setting, graphs: "Sequence[ng.NodeGraph]") -> None:
         """Write what is wanted and the graphs, with their path lengths and gaps, all of it or nothing."""
-        rows = [
-            (place, graph.n_nodes, json.dumps(graph.edges().tolist()), length, gap)
-            for place, (graph, length, gap) in enumerate(graphs)
-        ]
+        rows = [(place, *_row(graph)) for place, graph in enumerate(graphs)]
         with self._open() as database, database:
             database.execute("BEGIN IMMEDIATE")
             for table in TABLES:
@@ -158,3 +155,10 @@ class SweepStore:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         if application != APPLICATION:
             raise CommandError(f"{self.path}: no file of a sweep; name another file")
+
+
+def _row(graph: "ng.NodeGraph") -> tuple[int, str, float, float]:
+    import netgraph as ng
+
+    length, gap = ng.average_shortest_path_length(graph), ng.spectrum.normalised_gap(graph)
+    return graph.n_nodes, json.dumps(graph.edges().tolist()), length, gap

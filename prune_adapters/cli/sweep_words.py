@@ -6,11 +6,9 @@ import numpy as np
 
 from prune_adapters.cli.console import table
 from prune_adapters.cli.sweep_store import Entry
+from prune_adapters.path_length import PathLengthReport, plot_path_length
 
-__all__ = ["correlation", "draw_entries", "rows_of", "said", "status_table"]
-
-FEW = 5
-"""Graphs and seeds below which nothing is concluded."""
+__all__ = ["draw", "report_of", "rows_of", "said", "status_table"]
 
 
 def rows_of(entries: list[Entry]) -> list[dict[str, object]]:
@@ -59,8 +57,11 @@ def status_table(entries: list[Entry], wanted: int) -> object:
     return table(head, rows, title=f"{done} of {wanted} runs")
 
 
-def correlation(entries: list[Entry]) -> float | None:
-    """Return Spearman's correlation of path length with mean accuracy, in [-1, 1]; None where there is none.
+def report_of(entries: list[Entry]) -> PathLengthReport | None:
+    """Return what the results say of path length, or None where there are too few.
+
+    While a sweep is unfinished some graphs have more seeds than others: only those that all have are compared. Graphs
+    without any result are left out.
 
     Parameters
     ----------
@@ -68,40 +69,34 @@ def correlation(entries: list[Entry]) -> float | None:
 
     Examples
     --------
-    >>> correlation([Entry(place, 3.0 - place, 0.1, {0: 0.5 + place / 10}) for place in range(3)])
-    -1.0
+    >>> first, second = Entry(0, 3.0, 0.1, {0: 0.5, 1: 0.6}), Entry(1, 2.0, 0.2, {0: 0.7})
+    >>> report_of([first, second, Entry(2, 1.5, 0.3, {})]).accuracies.tolist()
+    [[0.5], [0.7]]
     """
-    from scipy.stats import rankdata
-
     there = [entry for entry in entries if entry.accuracies]
-    x, y = (rankdata(own) for own in ([e.path_length for e in there], [_mean(e) for e in there]))
-    if len(there) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+    seeds = sorted(set.intersection(*(set(entry.accuracies) for entry in there))) if there else []
+    if len(there) < 2 or not seeds:
         return None
-    return round(float(np.corrcoef(x, y)[0, 1]), 12)
+    lengths, gaps = np.array([(entry.path_length, entry.spectral_gap) for entry in there]).T
+    return PathLengthReport(lengths, gaps, np.array([[entry.accuracies[seed] for seed in seeds] for entry in there]))
 
 
-def said(entries: list[Entry]) -> str:
+def said(report: PathLengthReport | None) -> str:
     """Return in words what the results say.
 
     Parameters
     ----------
-    entries : list of Entry
+    report : PathLengthReport or None
     """
-    found, runs = correlation(entries), min((len(entry.accuracies) for entry in entries), default=0)
-    if found is None:
-        return "Not enough results yet to compare graphs."
-    text = f"Spearman of path length with mean accuracy: {found:+.2f}"
-    if min(len(entries), runs) < FEW:
-        return f"{text}; with fewer than {FEW} graphs or seeds that says nothing yet."
-    return f"{text}, over {len(entries)} graphs and {runs} seeds or more; negative: shorter paths did better."
+    return report.words if report else "Not enough results yet to compare graphs."
 
 
-def draw_entries(entries: list[Entry], title: str, path: Path) -> None:
-    """Write a picture of accuracy against path length.
+def draw(report: PathLengthReport, title: str, path: Path) -> None:
+    """Write a picture of accuracy against path length, and against the spectral gap.
 
     Parameters
     ----------
-    entries : list of Entry
+    report : PathLengthReport
     title : str
     path : Path
         Its ending names the format.
@@ -109,22 +104,14 @@ def draw_entries(entries: list[Entry], title: str, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from netgraph.plot.style import BLUE, DARK
     from netgraph.storage import replacing
 
-    there = [entry for entry in entries if entry.accuracies]
-    figure = Figure(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(9.5, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for entry in there:
-        own = [100 * accuracy for accuracy in entry.accuracies.values()]
-        axes.plot([entry.path_length] * len(own), own, ".", color=DARK, alpha=0.4)
-    means, spreads = ([100 * (function(e) or 0.0) for e in there] for function in (_mean, _spread))
-    axes.errorbar([e.path_length for e in there], means, spreads, fmt="o", color=BLUE, capsize=3)
-    axes.set_xlabel("mean path length of the graph, hops")
-    axes.set_ylabel("accuracy, % (bars: standard deviation)")
-    axes.set_title(title, fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
+    left, right = figure.subplots(ncols=2, sharey=True)
+    plot_path_length(report, left)
+    plot_path_length(report, right, against="spectral gap").set_ylabel("")
+    figure.suptitle(title, fontsize=11)
     with replacing(path, "wb") as file:
         figure.savefig(file, format=path.suffix[1:], dpi=150)
 
