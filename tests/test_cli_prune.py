@@ -84,6 +84,52 @@ def test_a_checkpoint_of_torch_gives_the_weights(here: Path) -> None:
     torch.testing.assert_close(small[2].bias, net()[2].bias + 1)
 
 
+def test_every_command_reads_a_compacted_model(here: Path) -> None:
+    good("prune", "nets.py:pair", "--sparsity", "0.9", "-o", "masks.safetensors")
+    good("compact", "nets.py:pair", "--masks", "masks.safetensors", "-o", "small.safetensors")
+    own = ("nets.py:pair", "--checkpoint", "small.safetensors")
+    small = pa.load_compacted(here / "small.safetensors", net())
+    seen = document("inspect", *own, "--threshold", "0", "--collapse")
+    again = ("--sparsity", "0.8", "-o", "fewer.safetensors", "--train", "nets.py:train", "--weights", "w.safetensors")
+    pruned = document("prune", *own, *again)
+    line = ("--checkpoint", "w.safetensors", "--masks", "fewer.safetensors")
+    smaller = document("compact", "nets.py:pair", *line, "-o", "smaller.safetensors")
+    document("export", "nets.py:pair", *line, "-o", "sparse.safetensors")
+    trained = pa.load_compacted(here / "w.safetensors", net())
+
+    assert [row["units"] for row in seen["layers"]] == [8, small[2].in_features, 4]
+    assert seen["total"]["weights"] == pruned["total"] == small[0].weight.numel() + small[2].weight.numel()
+    assert smaller["parameters_before"] > smaller["parameters_after"]
+    assert pa.load_compacted(here / "smaller.safetensors", net())[2].in_features < 16
+    torch.testing.assert_close(pa.load_sparse(here / "sparse.safetensors", small)[2].weight, trained[2].weight)
+
+
+def test_every_command_reads_sparse_weights(here: Path) -> None:
+    masks = pa.prune(net(), torch.zeros(1, 8), sparsity=0.9)
+    model = pa.apply_masks(net(), masks)
+    (here / "folder").mkdir()
+    pa.export_sparse(model, here / "folder" / "sparse.safetensors")
+    own = ("nets.py:pair", "--checkpoint", "folder")
+    document("compact", *own, "-o", "small.safetensors")
+    small, x = pa.load_compacted(here / "small.safetensors", net()), torch.randn(5, 8)
+
+    assert document("inspect", *own)["total"]["kept"] == 19
+    torch.testing.assert_close(small(x), model(x))
+
+
+def test_files_of_a_compacted_model_say_what_they_go_with(here: Path) -> None:
+    x = torch.zeros(1, 8)
+    small = pa.remove_channels(net(), pa.coupled_channels(net(), x)[:1], x)
+    pa.save_compacted(here / "small.safetensors", small)
+    pa.export_sparse(small, here / "bits.safetensors")
+    other = called("inspect", "nets.py:deep", "--checkpoint", "small.safetensors")
+    bits = called("prune", "nets.py:pair", "--sparsity", "0.5", "-o", "m", "--checkpoint", "bits.safetensors")
+
+    assert (other.exit_code, bits.exit_code) == (2, 2)
+    assert "MODEL is the dense model that was compacted" in other.stderr
+    assert "take the file of netgraph compact" in bits.stderr
+
+
 @pytest.mark.parametrize("kind", ["onnx", "pt2", "safetensors"])
 def test_export_calls_the_function_of_its_format(kind: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
@@ -149,6 +195,7 @@ def test_no_file_is_replaced_unasked(line: str, here: Path) -> None:
         ("compact nets.py:pair", "--output"),
         ("compact nets.py:pair -o no/small", "there is no folder no"),
         ("compact nets.py:pair -o small --masks other.safetensors", "masks of another model"),
+        ("compact nets.py:pair -o small --checkpoint other.safetensors", "take it as --masks"),
         ("export nets.py:pair -o net.tflite", "expected onnx, pt2, safetensors"),
         ("export nets.py:pair -o net --format tf", "--format 'tf': expected onnx"),
     ],

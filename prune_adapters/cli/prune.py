@@ -106,14 +106,20 @@ def _by_training(opened: Opened, train: str, name: str, settings: dict[str, obje
 
 
 def _save_weights(path: Path, opened: Opened) -> None:
+    """Write the weights, those of a compacted model with what makes it of the dense one."""
     from safetensors.torch import save
 
+    import prune_adapters as pa
     from netgraph.storage import replacing
+    from prune_adapters.compact.attached import attached
 
-    state = {name: own.detach().cpu().clone() for name, own in opened.model.state_dict().items()}
-    content = save(state)
-    with replacing(path, "wb") as file:
-        file.write(content)
+    if attached(opened.model) is not None:
+        pa.save_compacted(path, opened.model)
+    else:
+        state = {name: own.detach().cpu().clone() for name, own in opened.model.state_dict().items()}
+        content = save(state)
+        with replacing(path, "wb") as file:
+            file.write(content)
     note(f"wrote {path}")
 
 
