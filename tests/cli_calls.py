@@ -28,6 +28,31 @@ def deep():
     return nn.Sequential(*layers), torch.zeros(1, 8)
 
 
+def normed():
+    layers = [nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4)]
+    return nn.Sequential(*layers), torch.zeros(1, 8)
+
+
+def batch():
+    return torch.ones(6, 8), torch.arange(6) % 4
+
+
+def squares():
+    return (torch.ones(6, 8),), torch.zeros(6, 4), nn.functional.mse_loss
+
+
+def half():
+    return torch.ones(6, 8)
+
+
+def labels():
+    return torch.ones(6, 8), [0, 1, 2, 3, 0, 1]
+
+
+def short():
+    return torch.ones(6, 8), torch.arange(5) % 4
+
+
 class Choosing(nn.Module):
     def __init__(self):
         super().__init__()

@@ -99,3 +99,15 @@ def test_the_input_that_was_assumed_is_told_where_it_does_not_suit(monkeypatch: 
 
     assert result.exit_code == 2
     assert "was given an input of 1x3x224x224; --input SHAPE gives it another" in result.stderr
+
+
+def test_a_library_with_kernels_for_another_torch_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "timm.py").write_text("raise RuntimeError('operator vision::nms does not exist')\n")
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+
+    done = called("inspect", "timm:resnet26")
+
+    assert done.exit_code == 2
+    assert "timm is installed, but cannot be imported: RuntimeError: operator vision::nms" in done.stderr
+    assert "from the same index" in done.stderr

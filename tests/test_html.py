@@ -175,12 +175,12 @@ def test_words_of_a_network_that_no_weight_repairs() -> None:
 
 def test_words_of_a_network_with_lost_outputs_and_unused_inputs() -> None:
     assert said(ng.from_biadjacency([[[1, 1], [0, 0]]]))["Reach"] == (
-        "The input reaches 1 of 2 outputs; the others do not depend on it."
+        "The input reaches 1 of 2 outputs; the other does not depend on it."
     )
-    assert (
-        said(ng.from_biadjacency([[[1, 0]]]))["Reach"]
-        == "The input reaches the output. 1 of 2 input units are not used."
-    )
+    one = said(ng.from_biadjacency([[[1, 0]]]))
+    assert one["Reach"] == "The input reaches the output. 1 of 2 input units is not used."
+    assert one["Pruned"] == "1 of 2 weights is kept: 50.0 % sparsity."
+    assert one["Effective"].startswith("1 of the kept weights leads from")
     assert said(ng.from_biadjacency([[[1, 1]]]))["Bottleneck"].startswith("None: an edge leads straight")
 
 

@@ -123,7 +123,7 @@ def test_the_summary():
 
     assert text == [
         "6-regular graph of 64 nodes: mean path length 2.3333 hops, 0.00% above the bound",
-        "384 of 4096 weights kept in 1 masked layers: sparsity 0.9062, requested 0.9000",
+        "384 of 4096 weights kept in 1 masked layer: sparsity 0.9062, requested 0.9000",
         "768 of 4480 multiply-adds kept, dense layers included",
     ]
 

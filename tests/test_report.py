@@ -84,6 +84,8 @@ def test_folding_hides_layers_without_weights_from_tables_only() -> None:
 
     assert [line.split()[0] for line in lines[3:6]] == ["h", "y", "total"]
     assert "2 layers without weights are not shown." in lines
+    one = ng.from_biadjacency([[[1, 1]]])
+    assert "1 layer without weights is not shown." in str(pa.report(one, fold=True))
     assert folded.total == whole.total
     assert folded.to_dict() == whole.to_dict()
 
@@ -184,6 +186,13 @@ def test_it_warns_when_some_outputs_do_not_depend_on_the_input() -> None:
     text = pa.report(ng.from_biadjacency([[[1], [0], [0]]])).summary
 
     assert text.endswith("WARNING: 2 of 3 outputs do not depend on the input; netgraph.explain tells why.")
+
+
+def test_one_is_spoken_of_in_the_singular() -> None:
+    text = pa.report(ng.from_biadjacency([[[1], [0]]])).summary
+
+    assert "1 of the kept weights is consistent" in text
+    assert "1 of 2 outputs does not depend on the input" in text
 
 
 def test_a_graph_without_weights() -> None:

@@ -63,14 +63,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(inspect)
-app.command()(regular)
-app.command()(prune)
-app.add_typer(sweep, name="sweep")
-app.command()(compact)
-app.command()(export)
-app.command()(bench)
-app.command()(doctor)
+app.command(short_help="Which units and weights of a model still matter.")(inspect)
+app.command(short_help="Make a regular graph with short paths; draw and save it.")(regular)
+app.command(short_help="Write masks, at once or while a function trains.")(prune)
+app.add_typer(sweep, name="sweep", short_help="Path length against accuracy: run, status, plot.")
+app.command(short_help="Take out the units that nothing needs.")(compact)
+app.command(short_help="Write ONNX, torch.export, or sparse safetensors.")(export)
+app.command(short_help="What this computer does in which time.")(bench)
+app.command(short_help="What is native here, and what is missing.")(doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -52,13 +52,13 @@ def inspect(
 
     how = {"unknown": "mix" if mix_unknown else None, "follow": "example" if follow_example else None}
     opened, whole = graph_of(model, shape=input, checkpoint=checkpoint, **how)
-    graph = masked(whole, opened, masks=masks, threshold=threshold, checkpoint=checkpoint)
+    graph = masked(whole, opened, masks=masks, threshold=threshold)
     reached = int(ng.sweep(graph).accessible[graph.outputs].sum())
     found = pa.report(graph, fold=not all_layers)
     explained = {unit: ng.explain(graph, unit) for unit in why or []}
-    collapsed = _collapse(whole, opened, checkpoint) if collapse else None
+    collapsed = _collapse(whole, opened) if collapse else None
     if html is not None:
-        _write_html(html, graph, model, None if compare is None else _narrowed_to(whole, opened, compare))
+        _write_html(html, graph, model, None if compare is None else masked(whole, opened, masks=compare))
         note(f"wrote {html}")
     document = {"model": model, "connected": reached > 0, "outputs_reached": reached, **found.to_dict()}
     document |= {"why": {unit: own.text for unit, own in explained.items()}}
@@ -72,15 +72,11 @@ def inspect(
         raise typer.Exit(BAD_ANSWER)
 
 
-def _collapse(graph: "NetGraph", opened: Opened, checkpoint: Path | None) -> "CollapseReport":
+def _collapse(graph: "NetGraph", opened: Opened) -> "CollapseReport":
     import prune_adapters as pa
 
-    values = values_of(opened.model, graph, checkpoint)
+    values = values_of(opened, graph)
     return pa.collapse_report(graph, {name: value.abs() for name, value in values.items()})
-
-
-def _narrowed_to(graph: "NetGraph", opened: Opened, masks: Path) -> "NetGraph":
-    return masked(graph, opened, masks=masks, threshold=None, checkpoint=None)
 
 
 def _write_html(path: Path, graph: "NetGraph", title: str, other: "NetGraph | None") -> None:

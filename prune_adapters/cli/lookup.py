@@ -57,15 +57,20 @@ def need(module: str, what: str) -> ModuleType:
     Raises
     ------
     CommandError
-        It is not installed.
+        It is not installed, or does not go with the torch that is.
     """
+    own = module.partition(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+        if error.name is None or error.name.partition(".")[0] != own:
             raise
-        own = module.partition(".")[0]
         raise CommandError(f"{what}: {own} is not installed; pip install {PIP.get(own, own)}") from error
+    except (OSError, RuntimeError) as error:  # so fails a library with kernels for another torch
+        raise CommandError(
+            f"{what}: {own} is installed, but cannot be imported: {named(error)}; install a {own} that was built for "
+            "the torch here, from the same index"
+        ) from error
 
 
 def _file(path: Path) -> ModuleType:

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Preparation", "settings_of", "trained"]
 
+CHANNELS = "swd-channels"
 METHODS: dict[str, tuple[str, dict[str, object]]] = {
     "oneshot": ("OneShotPruning", {}),
     "gradual": ("GradualPruning", {}),
     "iterative": ("IterativePruning", {}),
     "swd": ("SelectiveWeightDecay", {}),
+    CHANNELS: ("SelectiveChannelDecay", {}),
     "tcmp": ("TCMP", {}),
     "rigl": ("DynamicSparseTraining", {"grow": "gradient"}),
     "set": ("DynamicSparseTraining", {"grow": "random"}),
@@ -60,6 +62,9 @@ class Preparation:
             raise CommandError("prepare: it was called before; a run has one method")
         kind, own = METHODS[self.name]
         given = {"optimizer": optimizer, "graph": self.graph, "steps": steps, **own, **self.settings}
+        if self.name == CHANNELS:  # whole channels go, whether their weights are on a path or not
+            groups = pa.coupled_channels(self.opened.model, self.opened.inputs)
+            given |= {"groups": groups, "consistent": False}
         try:
             self.method = getattr(pa, kind)(self.opened.model, **given)
         except TypeError as error:

@@ -29,10 +29,13 @@ class Opened:
     ----------
     model : Module
     inputs : Tensor, tuple or dict
+    file : Path, optional
+        Holds the values of the weights where the model does not.
     """
 
     model: "nn.Module"
     inputs: "Inputs"
+    file: Path | None = None
 
 
 def open_model(text: str, *, shape: str | None = None, device: str = "cpu", seed: int = 0) -> Opened:

@@ -17,7 +17,10 @@ ModelName = Annotated[
 ]
 Checkpoint = Annotated[
     Path | None,
-    typer.Option(help="Weights: safetensors or torch.save, also an index of several files or their folder."),
+    typer.Option(
+        help="Weights: safetensors or torch.save, an index of several files or their folder, or what `netgraph "
+        "compact` and `netgraph export` to safetensors wrote of this model."
+    ),
 ]
 Masks = Annotated[Path | None, typer.Option(help="Masks, as `netgraph prune` writes them.")]
 Input = Annotated[

@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prune_adapters.cli.console import answer, free_path, note
-from prune_adapters.cli.errors import BAD_ANSWER, CommandError, closest
+from prune_adapters.cli.errors import BAD_ANSWER, CommandError
 from prune_adapters.cli.methods import METHODS, settings_of, trained
 from prune_adapters.cli.models import Opened
 from prune_adapters.cli.options import Checkpoint, Force, Input, Json, ModelName, Seed
+from prune_adapters.cli.scores import SCORES, at_once, check_scores, regular_at_once
 from prune_adapters.cli.weights import opened_with, traced
 
 if TYPE_CHECKING:
-    import torch
-
-    from prune_adapters import Selection
+    from prune_adapters import RegularPruning, Selection
 
 __all__ = ["prune"]
-
-SCORES = ("magnitude", "random", "synflow", "path")
 
 
 def prune(
@@ -29,7 +26,17 @@ def prune(
     output: Annotated[Path, typer.Option("--output", "-o", help="File for the masks (safetensors).")],
     checkpoint: Checkpoint = None,
     input: Input = None,
-    scores: Annotated[str, typer.Option(help=f"What ranks the weights: {', '.join(SCORES)}.")] = "magnitude",
+    scores: Annotated[
+        str | None, typer.Option(help=f"What ranks the weights (default: magnitude): {', '.join(SCORES)}.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FUNCTION",
+            help="For snip and grasp: package.module:function or file.py:function, called without arguments; it "
+            "returns (inputs, targets), or (inputs, targets, loss) for another loss than cross entropy.",
+        ),
+    ] = None,
     scope: Annotated[str, typer.Option(help="Who competes with whom: global, layer, erk, igq.")] = "global",
     target: Annotated[str, typer.Option(help="What the sparsity counts: direct, effective.")] = "direct",
     consistent: Annotated[bool, typer.Option(help="Keep only weights on a path from input to output.")] = True,
@@ -44,7 +51,7 @@ def prune(
     ] = None,
     method: Annotated[str, typer.Option(help=f"With --train: {', '.join(METHODS)}.")] = "gradual",
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="With --train: a setting of the method.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the scores, or of the method.")
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="With --train: file for the trained weights (safetensors).")
@@ -57,43 +64,34 @@ def prune(
     json: Json = False,
 ) -> None:
     """Write masks for a model: in one shot, or by a method while a function of yours trains it."""
-    if scores not in SCORES:
-        raise CommandError(f"--scores {scores!r}: there are no such scores{closest(scores, SCORES)}")
-    if train is None and (weights is not None or setting):
-        raise CommandError("--weights and --set: expected --train FUNCTION beside them, which trains the model")
+    settings = settings_of(setting or [])
+    if train is None:
+        if weights is not None:
+            raise CommandError("--weights: expected --train FUNCTION beside it, which trains the model")
+        check_scores(scores or "magnitude", data, settings)
+    elif scores is not None or data is not None:
+        raise CommandError("--scores and --data: expected one shot, without --train, whose method ranks the weights")
     for path in (output, weights):
         free_path(path, force=force)
     import prune_adapters as pa
 
     opened = opened_with(model, shape=input, checkpoint=checkpoint, seed=seed)
+    asked = {"sparsity": sparsity, "scope": scope, "target": target, "consistent": consistent, "seed": seed}
+    by, result, regular = method if train is not None else scores or "magnitude", None, None
     with traced(opened, model, input):
-        if train is None:
-            chosen, result = _at_once(opened, scores, sparsity, scope, target, consistent, seed), None
+        if train is not None:
+            chosen, result = _by_training(opened, train, method, {**asked, **settings})
+        elif by == "regular":
+            chosen, regular = regular_at_once(opened, asked, settings)
         else:
-            budget = {"sparsity": sparsity, "scope": scope, "target": target, "consistent": consistent}
-            own = {**budget, "seed": seed, **settings_of(setting or [])}
-            chosen, result = _by_training(opened, train, method, own)
-    pa.save_masks(output, chosen, model=model, sparsity=sparsity, by=scores if train is None else method)
+            chosen = at_once(opened, by, asked, settings, data)
+    pa.save_masks(output, chosen, model=model, sparsity=sparsity, by=by)
     note(f"wrote {output}")
     if weights is not None:
         _save_weights(weights, opened)
-    answer(_in_words(chosen, result), _document(chosen, result, output), as_json=json)
+    answer(_in_words(chosen, result, regular), _document(chosen, result, regular, output), as_json=json)
     if fail_if_cut and chosen.effective == 0:
         raise typer.Exit(BAD_ANSWER)
-
-
-def _at_once(
-    opened: Opened, by: str, sparsity: float, scope: str, target: str, consistent: bool, seed: int
-) -> "Selection":
-    import prune_adapters as pa
-
-    method: str | Mapping[str, torch.Tensor] = by
-    if by == "synflow":
-        method = pa.synflow_scores(opened.model, opened.inputs, graph=pa.to_graph(opened.model, opened.inputs))
-    elif by == "path":
-        method = pa.path_scores(opened.model, pa.to_graph(opened.model, opened.inputs))
-    asked = {"scope": scope, "target": target, "consistent": consistent, "seed": seed}
-    return pa.prune(opened.model, opened.inputs, sparsity=sparsity, method=method, **asked)  # type: ignore[arg-type]
 
 
 def _by_training(opened: Opened, train: str, name: str, settings: dict[str, object]) -> "tuple[Selection, object]":
@@ -106,26 +104,34 @@ def _by_training(opened: Opened, train: str, name: str, settings: dict[str, obje
 
 
 def _save_weights(path: Path, opened: Opened) -> None:
+    """Write the weights, those of a compacted model with what makes it of the dense one."""
     from safetensors.torch import save
 
+    import prune_adapters as pa
     from netgraph.storage import replacing
+    from prune_adapters.compact.attached import attached
 
-    state = {name: own.detach().cpu().clone() for name, own in opened.model.state_dict().items()}
-    content = save(state)
-    with replacing(path, "wb") as file:
-        file.write(content)
+    if attached(opened.model) is not None:
+        pa.save_compacted(path, opened.model)
+    else:
+        state = {name: own.detach().cpu().clone() for name, own in opened.model.state_dict().items()}
+        content = save(state)
+        with replacing(path, "wb") as file:
+            file.write(content)
     note(f"wrote {path}")
 
 
-def _in_words(chosen: "Selection", result: object) -> str:
-    lines = [repr(chosen)]
+def _in_words(chosen: "Selection", result: object, regular: "RegularPruning | None") -> str:
+    lines = [repr(chosen)] if regular is None else [str(regular), f"{chosen.effective} of them on a path"]
     if result is not None:
         lines.append(f"the training function returned {result}")
     return "\n".join(lines)
 
 
-def _document(chosen: "Selection", result: object, output: Path) -> Mapping[str, object]:
-    return {
+def _document(
+    chosen: "Selection", result: object, regular: "RegularPruning | None", output: Path
+) -> Mapping[str, object]:
+    document: dict[str, object] = {
         "masks": str(output),
         "total": chosen.total,
         "requested": chosen.requested,
@@ -133,6 +139,10 @@ def _document(chosen: "Selection", result: object, output: Path) -> Mapping[str,
         "consistent": chosen.effective,
         "sparsity": chosen.sparsity,
         "effective_sparsity": chosen.effective_sparsity,
-        "note": chosen.note,
+        "note": chosen.note if regular is None else None,
         "returned": result,
     }
+    if regular is not None:
+        about = {"nodes": regular.graph.n_nodes, "degree": regular.degree, "path_length": regular.path_length}
+        document["regular"] = {**about, "path_length_bound": regular.bound}
+    return document

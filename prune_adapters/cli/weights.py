@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prune_adapters.cli.console import bar
 from prune_adapters.cli.errors import CommandError
 from prune_adapters.cli.models import Opened, open_model, tell_assumed_inputs
+from prune_adapters.cli.own_files import is_own_file, load_own_file
 
 if TYPE_CHECKING:
     import torch
@@ -31,21 +33,27 @@ def opened_with(text: str, *, shape: str | None, checkpoint: Path | None, seed: 
         Of fresh weights.
     """
     opened = open_model(text, shape=shape, seed=seed)
-    if checkpoint is not None:
-        load_weights(opened.model, checkpoint)
-    return opened
+    return opened if checkpoint is None else replace(opened, model=load_weights(opened.model, checkpoint))
 
 
-def load_weights(model: "nn.Module", path: Path) -> None:
-    """Give a model the parameters and buffers of a checkpoint.
+def load_weights(model: "nn.Module", path: Path) -> "nn.Module":
+    """Return a model with the parameters and buffers of a checkpoint.
 
     Parameters
     ----------
     model : Module
-        Changed in place.
+        Changed in place, unless the file holds a compacted model.
     path : Path
+
+    Returns
+    -------
+    Module
+        `model` itself, or the smaller model that a file of `netgraph compact` makes of it.
     """
     import torch
+
+    if is_own_file(path):
+        return load_own_file(model, path)
 
     from prune_adapters.checkpoint.files import open_checkpoint
     from prune_adapters.checkpoint.names import find_parameters
@@ -56,6 +64,7 @@ def load_weights(model: "nn.Module", path: Path) -> None:
             model.get_parameter(name).copy_(stored.tensor())
         for name, stored in found.buffers.items():
             model.get_buffer(name).copy_(stored.tensor())
+    return model
 
 
 @contextmanager
@@ -89,13 +98,13 @@ def graph_of(
         MODEL.
     shape : str or None
     checkpoint : Path or None
-        Read a few megabytes at a time, unless the model is followed by running it.
+        Read a few megabytes at a time, unless the model is followed by running it or this package wrote the file.
     unknown, follow
         As in `to_graph`.
     """
     import prune_adapters as pa
 
-    if checkpoint is None or follow is not None:
+    if checkpoint is None or follow is not None or is_own_file(checkpoint):
         opened = opened_with(text, shape=shape, checkpoint=checkpoint)
         with traced(opened, text, shape):
             return opened, pa.to_graph(opened.model, opened.inputs, unknown=unknown, follow=follow)
@@ -116,31 +125,27 @@ def _graph_of_file(opened: Opened, checkpoint: Path, unknown: str | None) -> "tu
     with bar(f"reading {checkpoint.name}") as tell:
         told = {"unknown": unknown, "progress": lambda done, total, name: tell(done, total)}
         graph = pa.checkpoint_graph(opened.model, opened.inputs, checkpoint, **told)  # type: ignore[arg-type]
-    return opened, graph
+    return replace(opened, file=checkpoint), graph
 
 
-def values_of(model: "nn.Module", graph: "NetGraph", checkpoint: Path | None) -> "dict[str, torch.Tensor]":
+def values_of(opened: Opened, graph: "NetGraph") -> "dict[str, torch.Tensor]":
     """Return the values of all parameters that carry edges.
 
     Parameters
     ----------
-    model : Module
+    opened : Opened
     graph : NetGraph
-    checkpoint : Path or None
-        Has the values, if given.
     """
     import prune_adapters as pa
     from prune_adapters.checkpoint.names import find_parameters
 
-    if checkpoint is None:
-        return {name: p.detach() for name, p in model.named_parameters() if name in graph.edge_parameters}
-    found = find_parameters(model, pa.open_checkpoint(checkpoint)).parameters
+    if opened.file is None:
+        return {name: p.detach() for name, p in opened.model.named_parameters() if name in graph.edge_parameters}
+    found = find_parameters(opened.model, pa.open_checkpoint(opened.file)).parameters
     return {name: found[name].tensor() for name in graph.edge_parameters}
 
 
-def masked(
-    graph: "NetGraph", opened: Opened, *, masks: Path | None, threshold: float | None, checkpoint: Path | None
-) -> "NetGraph":
+def masked(graph: "NetGraph", opened: Opened, *, masks: Path | None, threshold: float | None = None) -> "NetGraph":
     """Return the graph without what masks remove, and without weights whose magnitude is at most a threshold.
 
     Parameters
@@ -148,15 +153,14 @@ def masked(
     graph : NetGraph
     opened : Opened
     masks : Path or None
-    threshold : float or None
-    checkpoint : Path or None
+    threshold : float, optional
     """
     import prune_adapters as pa
 
     if threshold is not None:
         if not threshold >= 0:
             raise CommandError(f"--threshold: expected a number of at least 0, got {threshold}")
-        values = values_of(opened.model, graph, checkpoint)
+        values = values_of(opened, graph)
         graph = _narrowed(graph, {name: value.abs() > threshold for name, value in values.items()})
     return graph if masks is None else _narrowed(graph, pa.load_masks(masks, model=opened.model))
 

@@ -7,7 +7,7 @@ import numpy as np
 import netgraph as ng
 from netgraph.why.words import way
 from prune_adapters.collapse.findings import CollapseReport, removed
-from prune_adapters.report.text import aligned, percent
+from prune_adapters.report.text import aligned, are, percent
 
 __all__ = ["in_words"]
 
@@ -40,7 +40,7 @@ def _now(graph: ng.NetGraph, found: CollapseReport, shapes: Mapping[str, tuple[i
     at = f"At {percent(removed(found.kept, found.total))} sparsity ({found.kept:,} of {found.total:,} weights kept)"
     if not found.collapsed:
         number = len(found.lost)
-        return f"{at} there is a path; {number} of {len(shapes)} parameters {'is' if number == 1 else 'are'} on none."
+        return f"{at} there is a path; {number} of {len(shapes)} parameters {are(number)} on none."
     if found.repair is None:
         return f"{at} the network has collapsed, and no weights alone would make a path."
     names = [_element(name, int(i), shapes) for name, flat in found.repair.elements.items() for i in flat]

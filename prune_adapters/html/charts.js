@@ -121,7 +121,7 @@ function histogram(place, bins) {
       svg("rect", { class: bin ? "f-live" : "f-warn", x: x + 2, y: height - foot - tall, width: step - 4, height: tall, rx: 2 }),
       svg("text", { class: "soft", x: x + step / 2, y: height - foot - tall - 4, "text-anchor": "middle" }, units ? compact(units) : ""),
       svg("text", label, binName(bin)),
-      svg("title", {}, `${number(units)} units of degree ${binName(bin)}`));
+      svg("title", {}, `${number(units)} unit${units === 1 ? "" : "s"} of degree ${binName(bin)}`));
   });
   const drop = crowded ? 18 : 0;
   const axis = svg("line", { class: "grid", x1: 0, x2: width, y1: height - foot + 0.5, y2: height - foot + 0.5 });

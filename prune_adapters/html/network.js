@@ -120,7 +120,7 @@ function drawNode(layer, at, place) {
   const kept = layer.weights ? `${percent(layer.kept / layer.weights)} kept` : layer.roles.join(", ") || "wiring";
   return svg("g", {
     class: `node${silent ? " silent" : ""}${end ? " end" : ""}`, "data-node": at, tabindex: 0, role: "button",
-    "aria-label": `${layer.name}, ${layer.units} units`, transform: `translate(${place.x},${place.y})`,
+    "aria-label": `${layer.name}, ${layer.units} unit${layer.units === 1 ? "" : "s"}`, transform: `translate(${place.x},${place.y})`,
   },
     svg("rect", { class: "box", width: NODE.width, height: NODE.height, rx: 7 }),
     svg("text", { x: 10, y: 16 }, shortened(layer.name, 20)),

@@ -5,6 +5,7 @@ import numpy as np
 import netgraph as ng
 from netgraph.reference import unit_slices
 from netgraph.walks import joined
+from prune_adapters.report.text import are
 
 __all__ = ["examples", "reasons"]
 
@@ -110,7 +111,7 @@ def _sentence(state: str, units: int, counts: dict[str, int]) -> str:
     if not total:
         return ""
     listed = "; ".join(_cause(text, number, alone=len(causes) == 1) for text, number in causes.items())
-    return f"{total:,} of {units:,} units {'is' if total == 1 else 'are'} {state}: {listed}."
+    return f"{total:,} of {units:,} units {are(total)} {state}: {listed}."
 
 
 def _cause(text: str, number: int, *, alone: bool) -> str:

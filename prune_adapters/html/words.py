@@ -7,7 +7,7 @@ import numpy as np
 import netgraph as ng
 from netgraph.why.words import unit_name
 from prune_adapters.report import LayerRow, report
-from prune_adapters.report.text import percent
+from prune_adapters.report.text import are, percent
 
 __all__ = ["Sentence", "first_names", "in_words"]
 
@@ -78,10 +78,11 @@ def first_names(names: list[str], most: int = 4) -> str:
 def _weights(total: LayerRow) -> list[Sentence]:
     if not total.weights:
         return [Sentence("Pruned", "The network has no weights.")]
-    pruned = f"{total.kept:,} of {total.weights:,} weights are kept: {percent(total.sparsity)} sparsity."
+    pruned = f"{total.kept:,} of {total.weights:,} weights {are(total.kept)} kept: {percent(total.sparsity)} sparsity."
     idle = total.kept - total.consistent
+    lead = "leads" if total.consistent == 1 else "lead"
     text = (
-        f"{total.consistent:,} of the kept weights lead from the input to an output: "
+        f"{total.consistent:,} of the kept weights {lead} from the input to an output: "
         f"{percent(total.effective_sparsity)} effective sparsity."
     )
     if idle:
@@ -90,8 +91,8 @@ def _weights(total: LayerRow) -> list[Sentence]:
 
 
 def _units(total: LayerRow) -> Sentence:
-    text = f"Of {total.units:,} units {total.live:,} are live, {total.constant:,} constant and {total.dead:,} dead."
-    return Sentence("Units", text)
+    live = f"{total.live:,} {are(total.live)} live"
+    return Sentence("Units", f"Of {total.units:,} units {live}, {total.constant:,} constant and {total.dead:,} dead.")
 
 
 def _reach(graph: ng.NetGraph, found: ng.Sweep) -> Sentence:
@@ -99,11 +100,13 @@ def _reach(graph: ng.NetGraph, found: ng.Sweep) -> Sentence:
     if not reached:
         return Sentence("Reach", "No input reaches an output: the network computes a constant.", warning=True)
     if reached < outputs:
-        text = f"The input reaches {reached:,} of {outputs:,} outputs; the others do not depend on it."
+        others = "the other does" if outputs - reached == 1 else "the others do"
+        text = f"The input reaches {reached:,} of {outputs:,} outputs; {others} not depend on it."
         return Sentence("Reach", text, warning=True)
     idle = len(graph.inputs) - int(found.co_accessible[graph.inputs].sum())
     text = f"The input reaches {'the output' if outputs == 1 else f'all {outputs:,} outputs'}."
-    return Sentence("Reach", text + (f" {idle:,} of {len(graph.inputs):,} input units are not used." if idle else ""))
+    unused = f" {idle:,} of {len(graph.inputs):,} input units {are(idle)} not used." if idle else ""
+    return Sentence("Reach", text + unused)
 
 
 def _bottleneck(graph: ng.NetGraph, found: ng.Sweep) -> Sentence | None:

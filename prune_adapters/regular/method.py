@@ -91,10 +91,11 @@ class RegularPruning:
         return {name: (int(mask.sum()), mask.numel()) for name, mask in self.masks.items()}
 
     def __str__(self) -> str:
+        layers = f"{len(self.masks)} masked layer{'' if len(self.masks) == 1 else 's'}"
         lines = [
             f"{self.degree}-regular graph of {self.graph.n_nodes} nodes: "
             f"mean path length {self.path_length:.4f} hops, {self.gap:.2%} above the bound",
-            f"{self.kept} of {self.total} weights kept in {len(self.masks)} masked layers: "
+            f"{self.kept} of {self.total} weights kept in {layers}: "
             f"sparsity {self.sparsity:.4f}, requested {self.requested:.4f}",
         ]
         if self.macs is not None:
@@ -175,7 +176,7 @@ def regular_prune(
     >>> model = nn.Sequential(nn.Linear(3, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
     >>> print(regular_prune(model, torch.ones(1, 3), sparsity=0.9, steps=8000, macs=True))
     6-regular graph of 64 nodes: mean path length 2.3333 hops, 0.00% above the bound
-    384 of 4096 weights kept in 1 masked layers: sparsity 0.9062, requested 0.9000
+    384 of 4096 weights kept in 1 masked layer: sparsity 0.9062, requested 0.9000
     704 of 4416 multiply-adds kept, dense layers included
     """
     _check(sparsity, degree, n_nodes, share_neighbours, steps, seconds)

@@ -144,7 +144,8 @@ class Report:
 
     def _below(self) -> list[str]:
         hidden = len(self.layers) - len(list(self._shown()))
-        folded = [f"{hidden} layers without weights are not shown."] if hidden else []
+        which = "1 layer without weights is" if hidden == 1 else f"{hidden} layers without weights are"
+        folded = [f"{which} not shown."] if hidden else []
         return [*folded, role_line(self.parameters), *(f"Note: {note}" for note in self.graph.notes)]
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "LAYER_HEAD",
     "PARAMETER_HEAD",
     "aligned",
+    "are",
     "layer_cells",
     "parameter_cells",
     "percent",
@@ -44,12 +45,23 @@ def percent(share: float | None) -> str:
     return f"{text} %"
 
 
+def are(number: int) -> str:
+    """Return the verb that goes with a number.
+
+    Examples
+    --------
+    >>> are(1), are(0)
+    ('is', 'are')
+    """
+    return "is" if number == 1 else "are"
+
+
 def summary(total: LayerRow, graph: ng.NetGraph, found: ng.Sweep) -> str:
     """Return what happened in a sentence or two, with a warning where an output does not depend on the input."""
     if total.weights:
         text = (
             f"At {percent(total.sparsity)} sparsity ({total.kept:,} of {total.weights:,} weights kept) "
-            f"{_units(total)}; {total.consistent:,} of the kept weights are consistent, "
+            f"{_units(total)}; {total.consistent:,} of the kept weights {are(total.consistent)} consistent, "
             f"effective sparsity {percent(total.effective_sparsity)}."
         )
     else:
@@ -59,8 +71,9 @@ def summary(total: LayerRow, graph: ng.NetGraph, found: ng.Sweep) -> str:
         remedy = "netgraph.explain tells where the paths end, netgraph.least_repair which weights would make one."
         return f"WARNING: no input reaches an output, so the network computes a constant. {text} {remedy}"
     if reached < len(graph.outputs):
-        number = f"{len(graph.outputs) - reached} of {len(graph.outputs)} outputs"
-        text += f" WARNING: {number} do not depend on the input; netgraph.explain tells why."
+        cut = len(graph.outputs) - reached
+        number = f"{cut} of {len(graph.outputs)} outputs do{'es' if cut == 1 else ''}"
+        text += f" WARNING: {number} not depend on the input; netgraph.explain tells why."
     return text
 
 
@@ -104,8 +117,7 @@ def aligned(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
 
 
 def _units(total: LayerRow) -> str:
-    are = "is" if total.dead == 1 else "are"
-    return f"{total.dead:,} of {total.units:,} units {are} dead and {total.constant:,} constant"
+    return f"{total.dead:,} of {total.units:,} units {are(total.dead)} dead and {total.constant:,} constant"
 
 
 def _some(names: list[str], most: int = 5) -> str:
