@@ -106,6 +106,8 @@ function drawEdge(edge, at, places, most) {
     svg("path", { class: "hit", d: path }));
 }
 
+const keptOf = (layer) => (layer.kept === layer.weights ? "all kept" : `${percent(layer.kept / layer.weights)} kept`);
+
 function drawNode(layer, at, place) {
   const silent = layer.live === 0;
   const end = layer.roles.some((role) => role !== "product");
@@ -117,14 +119,15 @@ function drawNode(layer, at, place) {
     x += width;
     return bar;
   });
-  const kept = layer.weights ? `${percent(layer.kept / layer.weights)} kept` : layer.roles.join(", ") || "wiring";
+  const kept = layer.weights ? keptOf(layer) : layer.roles.join(", ") || "wiring";
+  const units = `${number(layer.units)} unit${layer.units === 1 ? "" : "s"}`;
   return svg("g", {
     class: `node${silent ? " silent" : ""}${end ? " end" : ""}`, "data-node": at, tabindex: 0, role: "button",
-    "aria-label": `${layer.name}, ${layer.units} unit${layer.units === 1 ? "" : "s"}`, transform: `translate(${place.x},${place.y})`,
+    "aria-label": `${layer.name}, ${units}`, transform: `translate(${place.x},${place.y})`,
   },
     svg("rect", { class: "box", width: NODE.width, height: NODE.height, rx: 7 }),
     svg("text", { x: 10, y: 16 }, shortened(layer.name, 20)),
-    svg("text", { class: "soft", x: 10, y: 30 }, `${number(layer.units)} unit${layer.units === 1 ? "" : "s"}`),
+    svg("text", { class: "soft", x: 10, y: 30 }, units.length + kept.length > 22 ? number(layer.units) : units),
     svg("text", { class: "soft", x: NODE.width - 10, y: 30, "text-anchor": "end" }, kept),
     bars);
 }
