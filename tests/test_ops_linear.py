@@ -4,7 +4,17 @@ import pytest
 import torch
 
 import prune_adapters as pa
-from linear_cases import BOUND, OPERATORS, close, numbers, random, random_plan, sample
+from layer_checks import (
+    BOUND,
+    OPERATORS,
+    check_empty,
+    check_gradients,
+    check_like_dense,
+    check_same_bits,
+    close,
+    random,
+)
+from linear_cases import numbers, random_plan, sample
 from operator_kernels import ISAS, set_to_isa
 from prune_adapters.ops import reference
 
@@ -18,19 +28,7 @@ def test_like_a_dense_layer_forward_and_backward(rows: int, columns: int, dtype:
     for density, panel in [(0.0, None), (0.05, None), (0.3, 16), (1.0, 64)]:
         plan = random_plan(rows, columns, density, panel)
         for batch in (1, 2, 7, 33, 130):
-            weight, bias = random(rows, columns, dtype=dtype) * plan.mask(), random(rows, seed=1, dtype=dtype)
-            x, grad = random(batch, columns, seed=2, dtype=dtype), random(batch, rows, seed=3, dtype=dtype)
-            mine = [leaf.clone().requires_grad_() for leaf in (x, plan.from_dense(weight), bias)]
-            dense = [leaf.clone().requires_grad_() for leaf in (x, weight, bias)]
-            y, expected = plan.linear(*mine), torch.nn.functional.linear(*dense)
-            y.backward(grad)
-            expected.backward(grad)
-
-            close(y.detach(), expected.detach())
-            for leaf, other in zip((mine[0], mine[2]), (dense[0], dense[2]), strict=True):
-                close(leaf.grad, other.grad)
-            if plan.n_values:
-                close(mine[1].grad, plan.from_dense(dense[1].grad))
+            check_like_dense(plan, batch, dtype)
 
 
 @pytest.mark.usefixtures("kernels")
@@ -62,13 +60,7 @@ def test_drawn_layer() -> None:
 def test_empty_connection(batch: int) -> None:
     for rows, columns in [(0, 4), (4, 0), (5, 6)]:
         plan = pa.SparsePlan.from_mask(torch.zeros(rows, columns, dtype=torch.bool))
-        x, values, bias = random(batch, columns).requires_grad_(), random(0).requires_grad_(), random(rows)
-        y = plan.linear(x, values, bias)
-        y.sum().backward()
-
-        assert torch.equal(y, bias.expand(batch, rows))
-        assert not x.grad.any()
-        assert values.grad.shape == (0,)
+        check_empty(plan, random(0), batch)
 
 
 @pytest.mark.usefixtures("kernels")
@@ -82,15 +74,7 @@ def test_the_same_bits_at_any_number_of_threads(batch: int) -> None:
         gradients = OPERATORS.csr_linear_backward(grad, x, values, *plan.tables, *numbers(plan)[1:], [True, True, True])
         return [plan.linear(x, values, bias), *gradients]
 
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        expected = results()
-        for threads in (2, 3, 5):
-            torch.set_num_threads(threads)
-            assert all(torch.equal(a, b) for a, b in zip(results(), expected, strict=True))
-    finally:
-        torch.set_num_threads(before)
+    check_same_bits(results)
 
 
 @pytest.mark.usefixtures("kernels")
@@ -129,5 +113,4 @@ def test_only_the_gradients_that_are_needed(wanted: tuple[bool, ...]) -> None:
 def test_gradcheck() -> None:
     plan, *leaves = sample()
 
-    assert torch.autograd.gradcheck(plan.linear, leaves)
-    assert torch.autograd.gradcheck(lambda x, values: plan.linear(x, values), leaves[:2])
+    check_gradients(plan, leaves)

@@ -1,19 +1,17 @@
 """Arguments of the operators of sparse linear layers that do not fit, and tables that point outside."""
 
 import pytest
-import torch
 
-from linear_cases import OPERATORS, numbers, random, sample
+from layer_checks import OPERATORS, arguments_of, detached, random, with_one
+from linear_cases import numbers, sample
 from prune_adapters import ops
 
 
 def replaced(name: str, value: object) -> dict[str, object]:
     """Return the arguments of csr_linear with one in place of another."""
-    plan, x, values, bias = (one.detach() if isinstance(one, torch.Tensor) else one for one in sample())
-    names = ["ptr", "idx", "t_ptr", "t_idx", "t_perm"]
-    arguments = {"x": x, "values": values, "bias": bias} | dict(zip(names, plan.tables, strict=True))
-    arguments |= dict(zip(("in_features", "panel", "t_panel"), numbers(plan), strict=True))
-    return arguments | {name: value(arguments[name]) if callable(value) else value}
+    plan, *tensors = detached(sample())
+    last = dict(zip(("in_features", "panel", "t_panel"), numbers(plan), strict=True))
+    return with_one(arguments_of(plan, *tensors) | last, name, value)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +116,7 @@ def test_the_bare_operator_never_touches_memory_that_is_not_its_own(name: str, v
     ],
 )
 def test_nor_does_the_bare_operator_of_the_gradients(place: int, value) -> None:
-    plan, x, values, _ = (one.detach() if isinstance(one, torch.Tensor) else one for one in sample())
+    plan, x, values, _ = detached(sample())
     arguments = [random(5, 6), x, values, *plan.tables, 4, 4, [True, True, True]]
     arguments[place] = value(arguments[place])
     with pytest.raises(RuntimeError, match=r"do not fit|bool"):

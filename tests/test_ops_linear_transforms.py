@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-import prune_adapters as pa
-from linear_cases import OPERATORS, numbers, random, sample
+from layer_checks import OPERATORS, check_autocast, check_compiles, check_exports, detached, random
+from linear_cases import numbers, sample
 from operator_kernels import ISAS, set_to_isa
 
 kernels = pytest.fixture(params=ISAS)(set_to_isa)
@@ -28,41 +28,18 @@ def test_opcheck(name: str) -> None:
 def test_compiles_in_one_graph_for_any_batch() -> None:
     plan, _, values, bias = sample()
 
-    def layer(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return plan.linear(x.relu(), values, bias) * 2
-
-    torch._dynamo.reset()
-    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True, dynamic=True)
-    for batch in (3, 8):
-        x = random(batch, 9).requires_grad_()
-        expected = torch.autograd.grad(layer(x, values, bias).square().sum(), (x, values, bias))
-        found = torch.autograd.grad(compiled(x, values, bias).square().sum(), (x, values, bias))
-
-        torch.testing.assert_close(compiled(x, values, bias), layer(x, values, bias))
-        torch.testing.assert_close(found, expected)
-
-
-class Layer(torch.nn.Module):
-    def __init__(self, plan: pa.SparsePlan, values: torch.Tensor) -> None:
-        super().__init__()
-        self.plan = plan
-        self.values = torch.nn.Parameter(values)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.plan.linear(x, self.values)
+    check_compiles(plan, values, bias)
 
 
 def test_exports() -> None:
-    plan, x, values, _ = sample()
-    batch = torch.export.Dim("batch", min=2, max=64)
-    program = torch.export.export(Layer(plan, values.detach()), (x.detach(),), dynamic_shapes=({0: batch},))
+    plan, x, values, _ = detached(sample())
 
-    torch.testing.assert_close(program.module()(random(11, 9)), plan.linear(random(11, 9), values))
+    check_exports(plan, x, values)
 
 
 @pytest.mark.usefixtures("kernels")
 def test_vmap_over_everything() -> None:
-    plan, x, values, bias = (one.detach() if isinstance(one, torch.Tensor) else one for one in sample())
+    plan, x, values, bias = detached(sample())
     many = torch.stack([x, x + 1, x - 2], 1)
     weights, biases = torch.stack([values, 2 * values, values - 1], 1), torch.stack([bias] * 3)
 
@@ -98,17 +75,13 @@ def test_transforms_of_torch_func() -> None:
 @pytest.mark.usefixtures("kernels")
 def test_autocast_on_a_cpu_computes_in_float32() -> None:
     plan, x, values, bias = sample(dtype=torch.float32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = plan.linear(x.bfloat16(), values, bias)
-    y.sum().backward()
+    y = check_autocast(plan, x, values, bias)
 
-    assert y.dtype == torch.float32
     torch.testing.assert_close(y, plan.linear(x.bfloat16().float(), values, bias))
-    assert (x.grad.dtype, values.grad.dtype) == (torch.float32, torch.float32)
 
 
 def test_other_dtypes_are_left_to_the_reference() -> None:
-    plan, x, values, _ = (one.detach() if isinstance(one, torch.Tensor) else one for one in sample())
+    plan, x, values, _ = detached(sample())
     meta = plan.to("meta").linear(x.to("meta"), values.to("meta"))
 
     assert (meta.shape, meta.dtype, meta.device.type) == ((5, 6), torch.float64, "meta")
