@@ -7,7 +7,7 @@ import torch
 
 from prune_adapters import ops
 from prune_adapters.errors import PlanError
-from prune_adapters.ops.conv import Pair
+from prune_adapters.ops.arguments import Pair
 from prune_adapters.ops.reference.linear import block_rows
 from prune_adapters.plans.tables import (
     MOST,
