@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import prune_adapters as pa
-from prune_adapters.plans.sparse import WIDEST
+from prune_adapters.plans.panels import WIDEST
 
 SHAPES = [(1, 1), (5, 7), (40, 33), (0, 5), (5, 0), (64, 130)]
 TABLES = ("ptr", "idx", "t_ptr", "t_idx", "t_perm")
