@@ -99,7 +99,7 @@ def check_elements(where: str, ptr: torch.Tensor, idx: torch.Tensor, shape: tupl
     if ptr.device != idx.device:
         raise PlanError(f"{where}: expected all tables on {ptr.device}, got idx on {idx.device}")
     starts, ends = ptr[:, 0].tolist(), ptr[:, -1].tolist()
-    if starts != [0, *ends][:n_panels] or [0, *ends][n_panels] != len(idx) or bool((ptr.diff(dim=1) < 0).any()):
+    if starts != [0, *ends][:n_panels] or [0, *ends][n_panels] != len(idx) or bool((ptr[:, 1:] < ptr[:, :-1]).any()):
         raise PlanError(f"{where}: expected ptr to go up from 0 to {len(idx)}, from panel to panel")
     rows, columns = elements(ptr, idx, panel)
     outside = (idx < 0) | (idx >= panel) | (columns >= shape[1])
