@@ -1,7 +1,7 @@
 """What users of other pruning tools reported, each held here with the number of the report: removal.
 
 Elsewhere: every network in tests/test_compact.py, files in tests/test_recipe_store.py, optimizers one by one in
-tests/test_carry_optimizer.py, collapse in tests/test_acceptance_budgets.py.
+tests/test_carry_optimizer_training.py, collapse in tests/test_acceptance_budgets.py.
 """
 
 import copy

@@ -1,33 +1,31 @@
 """The operators of layers of dense blocks: compiled against plain torch and dense layers, and as torch sees them."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 import prune_adapters as pa
+from layer_checks import (
+    BOUND,
+    OPERATORS,
+    arguments_of,
+    check_autocast,
+    check_compiles,
+    check_empty,
+    check_exports,
+    check_gradients,
+    check_like_dense,
+    check_same_bits,
+    close,
+    detached,
+    drawn,
+    random,
+    with_one,
+)
+from operator_kernels import ISAS, set_to_isa
 from prune_adapters import ops
 from prune_adapters.ops import reference
 
-OPERATORS = torch.ops.prune_adapters
-BOUND = {torch.float32: 2e-5, torch.float64: 1e-12}
-
-
-@pytest.fixture(params=["generic", "avx2", "avx512"] if ops.library else ["reference"])
-def kernels(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Sets what serves the operators on the CPU to one instruction set after the other, or to the reference."""
-    if ops.library is None:
-        yield
-        return
-    before = ops.library.prune_adapters_isa()
-    if not ops.library.prune_adapters_use_isa(request.param.encode()):
-        pytest.skip(f"this processor has no {request.param}")
-    yield
-    ops.library.prune_adapters_use_isa(before)
-
-
-def random(*size: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+kernels = pytest.fixture(params=ISAS)(set_to_isa)
 
 
 def random_plan(groups: tuple[int, int], block: tuple[int, int], density: float = 0.5) -> pa.BlockPlan:
@@ -39,17 +37,7 @@ def random_plan(groups: tuple[int, int], block: tuple[int, int], density: float 
 def sample(batch: int = 5, dtype: torch.dtype = torch.float64) -> tuple:
     """Return a plan, and x, values and bias that want gradients."""
     plan = random_plan((3, 4), (2, 3))
-    sizes = (batch, 12), (plan.n_blocks, 2, 3), (6,)
-    return plan, *[random(*size, seed=k, dtype=dtype).requires_grad_() for k, size in enumerate(sizes)]
-
-
-def detached_sample() -> tuple:
-    return tuple(one.detach() if isinstance(one, torch.Tensor) else one for one in sample())
-
-
-def close(found: torch.Tensor, expected: torch.Tensor) -> None:
-    bound = BOUND[expected.dtype]
-    torch.testing.assert_close(found, expected, rtol=bound, atol=bound * (1 + expected.abs().max().item()))
+    return plan, *drawn(plan, (plan.n_blocks, 2, 3), batch, dtype)
 
 
 @pytest.mark.usefixtures("kernels")
@@ -59,20 +47,7 @@ def test_like_a_dense_layer_forward_and_backward(block: tuple[int, int], dtype: 
     for groups, density in [((1, 1), 1.0), ((5, 4), 0.4), ((2, 3), 0.0)]:
         plan = random_plan(groups, block, density)
         for batch in (1, 7, 33, 130):
-            weight, bias = random(*plan.shape, dtype=dtype) * plan.mask(), random(plan.shape[0], seed=1, dtype=dtype)
-            x = random(batch, plan.shape[1], seed=2, dtype=dtype)
-            grad = random(batch, plan.shape[0], seed=3, dtype=dtype)
-            mine = [leaf.clone().requires_grad_() for leaf in (x, plan.from_dense(weight), bias)]
-            dense = [leaf.clone().requires_grad_() for leaf in (x, weight, bias)]
-            y, expected = plan.linear(*mine), torch.nn.functional.linear(*dense)
-            y.backward(grad)
-            expected.backward(grad)
-
-            close(y.detach(), expected.detach())
-            for leaf, other in zip((mine[0], mine[2]), (dense[0], dense[2]), strict=True):
-                close(leaf.grad, other.grad)
-            if plan.n_blocks:
-                close(mine[1].grad, plan.from_dense(dense[1].grad))
+            check_like_dense(plan, batch, dtype)
 
 
 @pytest.mark.usefixtures("kernels")
@@ -124,14 +99,7 @@ def test_drawn_layer() -> None:
 def test_empty_connection(batch: int) -> None:
     for groups in [(0, 2), (2, 0), (3, 2)]:
         plan = pa.BlockPlan.from_blocks(torch.zeros(groups, dtype=torch.bool), block=(2, 3))
-        x, values, bias = random(batch, plan.shape[1]).requires_grad_(), random(0, 2, 3), random(plan.shape[0])
-        values.requires_grad_()
-        y = plan.linear(x, values, bias)
-        y.sum().backward()
-
-        assert torch.equal(y, bias.expand(batch, plan.shape[0]))
-        assert not x.grad.any()
-        assert values.grad.shape == (0, 2, 3)
+        check_empty(plan, random(0, 2, 3), batch)
 
 
 @pytest.mark.usefixtures("kernels")
@@ -146,15 +114,7 @@ def test_the_same_bits_at_any_number_of_threads(batch: int, dtype: torch.dtype) 
         gradients = OPERATORS.block_linear_backward(grad, x, values, *plan.tables, [True, True, True])
         return [plan.linear(x, values, bias), *gradients]
 
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        expected = results()
-        for threads in (2, 3, 5):
-            torch.set_num_threads(threads)
-            assert all(torch.equal(a, b) for a, b in zip(results(), expected, strict=True))
-    finally:
-        torch.set_num_threads(before)
+    check_same_bits(results)
 
 
 @pytest.mark.usefixtures("kernels")
@@ -171,8 +131,7 @@ def test_leading_dimensions_and_layouts() -> None:
 def test_gradcheck() -> None:
     plan, *leaves = sample()
 
-    assert torch.autograd.gradcheck(plan.linear, leaves)
-    assert torch.autograd.gradcheck(lambda x, values: plan.linear(x, values), leaves[:2])
+    check_gradients(plan, leaves)
 
 
 @pytest.mark.usefixtures("kernels")
@@ -194,41 +153,18 @@ def test_opcheck(name: str, dtype: torch.dtype) -> None:
 def test_compiles_in_one_graph_for_any_batch(dtype: torch.dtype) -> None:
     plan, _, values, bias = sample(dtype=dtype)
 
-    def layer(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return plan.linear(x.relu(), values, bias) * 2
-
-    torch._dynamo.reset()
-    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True, dynamic=True)
-    for batch in (3, 8):
-        x = random(batch, 12, dtype=dtype).requires_grad_()
-        expected = torch.autograd.grad(layer(x, values, bias).square().sum(), (x, values, bias))
-        found = torch.autograd.grad(compiled(x, values, bias).square().sum(), (x, values, bias))
-
-        torch.testing.assert_close(compiled(x, values, bias), layer(x, values, bias))
-        torch.testing.assert_close(found, expected)
-
-
-class Layer(torch.nn.Module):
-    def __init__(self, plan: pa.BlockPlan, values: torch.Tensor) -> None:
-        super().__init__()
-        self.plan = plan
-        self.values = torch.nn.Parameter(values)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.plan.linear(x, self.values)
+    check_compiles(plan, values, bias)
 
 
 def test_exports() -> None:
-    plan, x, values, _ = detached_sample()
-    batch = torch.export.Dim("batch", min=2, max=64)
-    program = torch.export.export(Layer(plan, values), (x,), dynamic_shapes=({0: batch},))
+    plan, x, values, _ = detached(sample())
 
-    torch.testing.assert_close(program.module()(random(11, 12)), plan.linear(random(11, 12), values))
+    check_exports(plan, x, values)
 
 
 @pytest.mark.usefixtures("kernels")
 def test_vmap_and_the_transforms_of_torch_func() -> None:
-    plan, x, values, bias = detached_sample()
+    plan, x, values, bias = detached(sample())
     many = torch.stack([x, x + 1, x - 2], 1)
     found = torch.vmap(plan.linear, in_dims=(1, None, None))(many, values, bias)
     by_values = torch.vmap(plan.linear, in_dims=(None, 0, None))(x, torch.stack([values, 2 * values]), bias)
@@ -249,12 +185,8 @@ def test_vmap_and_the_transforms_of_torch_func() -> None:
 @pytest.mark.usefixtures("kernels")
 def test_autocast_on_a_cpu_computes_in_float32() -> None:
     plan, x, values, bias = sample(dtype=torch.float32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = plan.linear(x.bfloat16(), values, bias)
-    y.sum().backward()
 
-    assert y.dtype == torch.float32
-    assert (x.grad.dtype, values.grad.dtype) == (torch.float32, torch.float32)
+    check_autocast(plan, x, values, bias)
 
 
 def test_second_derivatives_are_refused() -> None:
@@ -267,10 +199,8 @@ def test_second_derivatives_are_refused() -> None:
 
 def replaced(name: str, value: object) -> dict[str, object]:
     """Return the arguments of block_linear with one in place of another."""
-    plan, x, values, bias = detached_sample()
-    names = ["ptr", "idx", "t_ptr", "t_idx", "t_perm"]
-    arguments = {"x": x, "values": values, "bias": bias} | dict(zip(names, plan.tables, strict=True))
-    return arguments | {name: value(arguments[name]) if callable(value) else value}
+    plan, *tensors = detached(sample())
+    return with_one(arguments_of(plan, *tensors), name, value)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import prune_adapters as pa
-from prune_adapters.plans.sparse import WIDEST
+from prune_adapters.plans.panels import WIDEST
 
 SHAPES = [(1, 1), (5, 7), (40, 33), (0, 5), (5, 0), (64, 130)]
 TABLES = ("ptr", "idx", "t_ptr", "t_idx", "t_perm")
@@ -179,6 +179,13 @@ def test_operators_take_any_tables_without_a_crash(make) -> None:
                 continue
 
 
+def far_down(plan: pa.SparsePlan | pa.BlockPlan) -> dict[str, torch.Tensor]:
+    """Return the state with a step in ptr that is too far down for int32, so that its difference comes out above 0."""
+    ptr = plan.ptr.clone()
+    ptr[..., 1], ptr[..., 2] = 2**31 - 1, -5
+    return plan.state() | {"ptr": ptr}
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -243,6 +250,10 @@ def test_operators_take_any_tables_without_a_crash(make) -> None:
         (
             lambda: pa.BlockPlan.from_state(block_plan().state() | {"ptr": block_plan().ptr[:0]}),
             "expected ptr to go up from 0 to",
+        ),
+        *(
+            (lambda p=p: type(p).from_state(far_down(p)), "expected ptr to go up")
+            for p in (sparse_plan(), block_plan())
         ),
     ],
 )

@@ -1,57 +1,15 @@
-"""Recipes: what they list, their way through JSON, and dense models that are rebuilt by them."""
+"""Recipes: what they list, and dense models that are rebuilt by them."""
 
-import contextlib
 import copy
-import json
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import prune_adapters as pa
-from compacting import compacted, drawn, error, masked, randomized, whole_masks
-from networks import CASES
-from prune_adapters.compact.chained import joined, since
-from smaller import is_defined, masks_for, padded_pair, perceptron
-
-QUICK = ["mlp", "vgg", "se_resnet", "group_norm", "conv1d", "instance_norm", "tied_embedding", "glu"]
-GOOD = {"layer": "0", "kind": "Linear", "sizes": [2, 4], "inputs": [], "outputs": [1, 2], "becomes": "", "added": []}
-HIDDEN = pa.Recipe((pa.Removal("0", "Linear", (2, 4), (), (1, 2)), pa.Removal("2", "Linear", (4, 2), (1, 2), ())))
-
-
-def small_perceptron() -> nn.Module:
-    model, masks = perceptron()
-    return compacted(model, masks, torch.ones(1, 2))
-
-
-def text(**changed: object) -> str:
-    """Return the JSON of a recipe with one removal, changed."""
-    return json.dumps({"format": "prune_adapters.recipe", "version": 1, "removals": [GOOD | changed]})
-
-
-def built_anew(name: str) -> nn.Module:
-    """Return a network of the list on the meta device: its class and sizes, and no values."""
-    with torch.device("meta"):
-        return CASES[name].model(1)
-
-
-def round_trip_error(name: str, sparsity: float) -> float:
-    """Return by how much the outputs differ when a network was rebuilt from JSON and the state_dict."""
-    model, inputs = randomized(CASES[name].model(), 0), CASES[name].inputs()
-    small = compacted(model, masks_for(model, sparsity, 0), inputs)
-    again = pa.rebuild(built_anew(name), pa.Recipe.from_json(pa.compact_recipe(small).to_json()))
-    again.load_state_dict(small.state_dict(), assign=True)
-    return error(small.eval(), again.eval(), drawn(inputs, 0))
-
-
-def random_removal(layer: str, sizes: tuple[int, int], seed: int) -> pa.Removal:
-    generator = np.random.default_rng([seed, *layer.encode()])
-    gone = [tuple(np.flatnonzero(generator.random(size) < 0.4)[: size - 1].tolist()) for size in sizes]
-    return pa.Removal(layer, "Conv2d", sizes, *gone)
-
-
-# What compact lists
+from compacting import compacted, error, masked, whole_masks
+from recipes import HIDDEN, small_perceptron
+from smaller import padded_pair, perceptron
 
 
 def test_the_recipe_of_a_drawn_network():
@@ -98,160 +56,6 @@ def test_a_part_of_a_model_goes_by_its_path_in_the_whole():
     whole = nn.ModuleDict({"body": small_perceptron(), "head": nn.Linear(2, 2)})
 
     assert [r.layer for r in pa.compact_recipe(whole).removals] == ["body.0", "body.2"]
-
-
-# Several rounds
-
-
-def without(model: nn.Module, gone: dict[int, list[int]]) -> nn.Module:
-    """Return the model compacted after some inputs of its layers were masked."""
-    masks = {f"{layer}.weight": torch.ones_like(model[layer].weight, dtype=torch.bool) for layer in gone}
-    for layer, channels in gone.items():
-        masks[f"{layer}.weight"][:, channels] = False
-    return compacted(model, masks, torch.ones(1, 2))
-
-
-def test_after_two_rounds_the_recipe_is_against_the_dense_model():
-    model = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2))
-    middle = without(model, {2: [0, 3]})
-    small = without(middle, {2: [1], 4: [4]})
-    again = pa.rebuild(model, pa.compact_recipe(small))
-    again.load_state_dict(small.state_dict())
-
-    assert pa.compact_recipe(middle).removals[1] == pa.Removal("2", "Linear", (6, 5), (0, 3), ())
-    assert pa.compact_recipe(small).removals[1] == pa.Removal("2", "Linear", (6, 5), (0, 2, 3), (4,))
-    assert error(small, again, torch.ones(1, 2)) == 0
-
-
-def test_a_part_that_is_compacted_again_goes_on_from_the_whole():
-    class Whole(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = perceptron()[0]
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.body(x)
-
-    model, x = Whole(), torch.ones(1, 2)
-    small = compacted(model, {"body.2.weight": torch.tensor([[True, True, True, False]] * 2)}, x)
-    small.body = compacted(small.body, {"2.weight": torch.tensor([[True, False, True]] * 2)}, x)
-    again = pa.rebuild(model, pa.compact_recipe(small))
-    again.load_state_dict(small.state_dict())
-
-    assert [(r.layer, r.inputs, r.outputs) for r in pa.compact_recipe(small).removals] == [
-        ("body.0", (), (1, 3)),
-        ("body.2", (1, 3), ()),
-    ]
-    assert error(small, again, x) == 0
-    assert pa.compact_recipe(compacted(small, {}, x)) == pa.compact_recipe(small)
-
-
-def test_what_a_layer_became_in_the_first_round_stays():
-    first = pa.Removal("0", "Conv2d", (4, 4), (1,), (), "ConstantConv2d", ("ones_weight",))
-    second = pa.Removal("0", "ConstantConv2d", (3, 4), (2,), (3,), "", ("bias",))
-    both = pa.Removal("0", "Conv2d", (4, 4), (1, 3), (3,), "ConstantConv2d", ("ones_weight", "bias"))
-    whole = joined(pa.Recipe((first,)), pa.Recipe((second,)))
-
-    assert whole == pa.Recipe((both,))
-    assert since(whole, pa.Recipe((first,))) == pa.Recipe((second,))
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_a_second_round_can_be_added_and_taken_away_again(seed):
-    layers = {"a": (5, 9), "b": (8, 3), "c": (2, 2)}
-    first = pa.Recipe(tuple(random_removal(layer, sizes, seed) for layer, sizes in layers.items()))
-    second = pa.Recipe(tuple(random_removal(r.layer, r.left, seed + 1) for r in first.removals))
-    whole = joined(first, second)
-
-    assert [r.left for r in whole.removals] == [r.left for r in second.removals]
-    assert since(whole, first).removals == tuple(r for r in second.removals if r.inputs or r.outputs)
-    for one, two, both in zip(first.removals, second.removals, whole.removals, strict=True):
-        for side in (0, 1):
-            step = np.arange(one.sizes[side])[one.kept()[side]][two.kept()[side]]
-            assert step.tolist() == np.flatnonzero(both.kept()[side]).tolist()
-
-
-def test_rounds_that_do_not_follow_each_other_are_refused():
-    later = pa.Recipe((pa.Removal("0", "Linear", (2, 4), (), (1,)),))
-
-    with pytest.raises(pa.RecipeError, match=r"recipe for '0': expected a second step on \(2, 2\) channels, got"):
-        joined(HIDDEN, later)
-    with pytest.raises(pa.RecipeError, match="recipe: '2' became smaller before, and is whole after"):
-        since(later, pa.Recipe((later.removals[0], HIDDEN.removals[1])))
-    with pytest.raises(pa.RecipeError, match="recipe for '0': something was removed before that is there after"):
-        since(later, pa.Recipe((pa.Removal("0", "Linear", (2, 4), (), (2,)),)))
-
-
-# JSON
-
-
-def test_drawn_json():
-    recipe = pa.Recipe.from_json(text())
-
-    assert recipe == pa.Recipe((pa.Removal("0", "Linear", (2, 4), (), (1, 2)),))
-    assert json.loads(recipe.to_json()) == json.loads(text())
-    assert recipe.removals[0].left == (2, 2)
-
-
-@pytest.mark.parametrize(
-    ("found", "message"),
-    [
-        ("", r"recipe: expected the JSON of Recipe.to_json \("),
-        ("[" * 100_000, r"recipe: expected the JSON of Recipe.to_json \("),
-        (None, r"recipe: expected the JSON of Recipe.to_json \("),
-        ("[1, 2]", r"recipe: expected JSON with format 'prune_adapters.recipe', got \[1, 2\]"),
-        (
-            text().replace('"version": 1', '"version": 2'),
-            r"expected version 1, got 2; update prune_adapters to read it",
-        ),
-        (text().replace('"removals"', '"things"'), "expected a list of removals, got None"),
-        (text(more=1), "expected a removal with added, becomes, inputs, kind, layer, outputs, sizes, got"),
-        (text(layer=3), "removal from 3: layer, kind and becomes are texts, added is a list of"),
-        (text(added=0), "removal from '0': layer, kind and becomes are texts, added is a list of"),
-        (text(added=[0]), "removal from '0': layer, kind and becomes are texts, added is a list of"),
-        (text(sizes=[2, 4, 4]), r"removal from '0': expected two sizes, got \(2, 4, 4\)"),
-        (text(sizes=[2, True]), r"removal from '0': expected two sizes, got \(2, True\)"),
-        (text(outputs=[2, 1]), r"outputs of '0': expected ascending channel numbers, got \(2, 1\)"),
-        (text(outputs=[1.0]), r"outputs of '0': expected ascending channel numbers, got \(1.0,\)"),
-        (text(outputs=7), r"outputs of '0': expected ascending channel numbers, got 7"),
-        (text(outputs=[4]), r"outputs of '0': expected channels from 0 to 3, got \(4,\)"),
-        (text(outputs=[-1]), r"outputs of '0': expected channels from 0 to 3, got \(-1,\)"),
-        (text(inputs=[0, 1]), "inputs of '0': expected at least one channel to be left, got 2 of 2 removed"),
-    ],
-)
-def test_damaged_json(found, message):
-    with pytest.raises(pa.RecipeError, match=message):
-        pa.Recipe.from_json(found)
-
-
-def test_two_removals_from_one_layer():
-    with pytest.raises(pa.RecipeError, match="expected one removal for each layer, got several for '0'"):
-        pa.Recipe((HIDDEN.removals[0], HIDDEN.removals[0]))
-
-
-def test_every_cut_of_the_json_is_noticed_and_a_changed_letter_raises_nothing_else():
-    whole = pa.compact_recipe(small_perceptron()).to_json()
-    for place in range(len(whole)):
-        with pytest.raises(pa.RecipeError):
-            pa.Recipe.from_json(whole[:place])
-        for letter in '0}"a':
-            with contextlib.suppress(pa.RecipeError):
-                pa.Recipe.from_json(whole[:place] + letter + whole[place + 1 :])
-
-
-# Rebuilding
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_a_network_is_rebuilt_to_the_bit_from_json_and_state_dict(name):
-    assert round_trip_error(name, 0.9) == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_every_network_is_rebuilt_to_the_bit(name):
-    for sparsity in (0.3, 0.9, 0.99)[: 3 if is_defined(name, 0.9) else 1]:
-        assert round_trip_error(name, sparsity) == 0
 
 
 def test_rebuilding_leaves_the_dense_model_as_it_is():

@@ -5,13 +5,12 @@ which also calls these functions. The operators are ``torch.ops.prune_adapters.*
 float32 and float64, that of blocks for bfloat16, too: it is summed in float32 and rounded once.
 """
 
-from collections.abc import Sequence
-
 import torch
 
 from prune_adapters.ops import reference
-from prune_adapters.ops.autograd import TABLES, Call, autocasts, fake_gradients, refuse_gradients, register_layer
-from prune_adapters.ops.define import define, narrow_on_cpu, wide_on_cpu
+from prune_adapters.ops.arguments import call_wide, check_floats, check_panels, check_size, check_table, check_tables
+from prune_adapters.ops.autograd import TABLES, Call, fake_gradients, refuse_gradients, register_layer
+from prune_adapters.ops.define import define, wide_on_cpu
 
 __all__ = ["block_linear", "csr_linear", "sddmm"]
 
@@ -75,15 +74,15 @@ def csr_linear(
     tensor([[10., 20.]])
     """
     where = "csr_linear"
-    _check_panels(where, ptr, idx, in_features, panel)
+    check_panels(where, ptr, idx, in_features, panel)
     out_features = ptr.shape[1] - 1
-    _check_panels(f"{where}: transposed", t_ptr, t_idx, out_features, t_panel)
-    _check_size(f"{where}: t_idx", t_idx, (idx.shape[0],))
-    _check_size(f"{where}: t_ptr", t_ptr, (t_ptr.shape[0], in_features + 1))
-    _check_table(f"{where}: t_perm", t_perm, torch.int32, 1)
-    _check_size(f"{where}: t_perm", t_perm, (idx.shape[0],))
-    _check_floats(where, x, in_features, {"values": (values, idx.shape), "bias": (bias, (out_features,))})
-    _check_devices(where, x, {"ptr": ptr, "idx": idx, "t_ptr": t_ptr, "t_idx": t_idx, "t_perm": t_perm})
+    check_panels(f"{where}: transposed", t_ptr, t_idx, out_features, t_panel)
+    check_size(f"{where}: t_idx", t_idx, (idx.shape[0],))
+    check_size(f"{where}: t_ptr", t_ptr, (t_ptr.shape[0], in_features + 1))
+    check_table(f"{where}: t_perm", t_perm, torch.int32, 1)
+    check_size(f"{where}: t_perm", t_perm, (idx.shape[0],))
+    check_floats(where, x, in_features, {"values": (values, idx.shape), "bias": (bias, (out_features,))})
+    check_tables(where, x, {"ptr": ptr, "idx": idx, "t_ptr": t_ptr, "t_idx": t_idx, "t_perm": t_perm})
     tables = ptr.contiguous(), idx.contiguous(), t_ptr.contiguous(), t_idx.contiguous(), t_perm.contiguous()
     return _run(_csr_linear, (x, values, bias), *tables, in_features, panel, t_panel)
 
@@ -143,20 +142,20 @@ def block_linear(
     where = "block_linear"
     tables = {"ptr": ptr, "idx": idx, "t_ptr": t_ptr, "t_idx": t_idx, "t_perm": t_perm}
     for name, table in tables.items():
-        _check_table(f"{where}: {name}", table, torch.int32, 1)
+        check_table(f"{where}: {name}", table, torch.int32, 1)
     if values.dim() != 3:
         raise ValueError(
             f"{where}: expected values of shape (n_blocks, out_block, in_block), got {tuple(values.shape)}"
         )
     n_blocks, out_block, in_block = values.shape
     for name in ("idx", "t_idx", "t_perm"):
-        _check_size(f"{where}: {name}", tables[name], (n_blocks,))
+        check_size(f"{where}: {name}", tables[name], (n_blocks,))
     for name in ("ptr", "t_ptr"):
         if tables[name].shape[0] < 1:
             raise ValueError(f"{where}: expected {name} of one element or more, got none")
     in_features, out_features = (t_ptr.shape[0] - 1) * in_block, (ptr.shape[0] - 1) * out_block
-    _check_floats(where, x, in_features, {"values": (values, values.shape), "bias": (bias, (out_features,))})
-    _check_devices(where, x, tables)
+    check_floats(where, x, in_features, {"values": (values, values.shape), "bias": (bias, (out_features,))})
+    check_tables(where, x, tables)
     return _run(_block_linear, (x, values, bias), *[table.contiguous() for table in tables.values()], bfloat16=False)
 
 
@@ -194,9 +193,9 @@ def sddmm(grad: torch.Tensor, x: torch.Tensor, ptr: torch.Tensor, idx: torch.Ten
     where = "sddmm"
     if x.dim() == 0:
         raise ValueError(f"{where}: expected x of shape (..., in), got ()")
-    _check_panels(where, ptr, idx, x.shape[-1], panel)
-    _check_floats(where, x, x.shape[-1], {"grad": (grad, (*x.shape[:-1], ptr.shape[1] - 1))})
-    _check_devices(where, x, {"ptr": ptr, "idx": idx})
+    check_panels(where, ptr, idx, x.shape[-1], panel)
+    check_floats(where, x, x.shape[-1], {"grad": (grad, (*x.shape[:-1], ptr.shape[1] - 1))})
+    check_tables(where, x, {"ptr": ptr, "idx": idx})
     rows = grad.reshape(-1, grad.shape[-1]).contiguous()
     found = _sddmm(rows, x.reshape(-1, x.shape[-1]).contiguous(), ptr.contiguous(), idx.contiguous(), panel)
     assert isinstance(found, torch.Tensor)
@@ -209,67 +208,12 @@ def _run(
     *rest: object,
     bfloat16: bool = True,
 ) -> torch.Tensor:
-    """Return the result of a layer for rows of any number of dimensions.
-
-    What is of 16 bits on a CPU goes there and back in float32, but for bfloat16 where the operator takes it.
-    """
+    """Return the result of a layer for rows of any number of dimensions."""
     x = floats[0]
-    narrow = narrow_on_cpu(x, bfloat16=bfloat16)
-    rows, values, bias = (None if t is None else t.float() if narrow else t for t in floats)
-    assert rows is not None
-    assert values is not None
-    if x.dim() != 2:
-        rows = rows.reshape(-1, x.shape[-1])
-    y = operator(rows.contiguous(), values.contiguous(), None if bias is None else bias.contiguous(), *rest)
-    assert isinstance(y, torch.Tensor)
-    y = y if x.dim() == 2 else y.view(*x.shape[:-1], y.shape[1])
-    return y.to(x.dtype) if narrow else y
-
-
-def _check_table(where: str, table: torch.Tensor, dtype: torch.dtype, dim: int) -> None:
-    if table.dtype != dtype or table.dim() != dim:
-        shape = tuple(table.shape)
-        raise ValueError(f"{where}: expected {dim} dimensions of {dtype}, got shape {shape} of {table.dtype}")
-
-
-def _check_size(where: str, tensor: torch.Tensor, shape: Sequence[int]) -> None:
-    if tensor.shape != tuple(shape):
-        raise ValueError(f"{where}: expected shape {tuple(shape)}, got {tuple(tensor.shape)}")
-
-
-def _check_panels(where: str, ptr: torch.Tensor, idx: torch.Tensor, columns: int, panel: int) -> None:
-    _check_table(f"{where}: ptr", ptr, torch.int32, 2)
-    _check_table(f"{where}: idx", idx, torch.int16, 1)
-    if not 1 <= panel <= 32768:
-        raise ValueError(f"{where}: expected a panel of 1 to 32768 columns, got {panel}")
-    if ptr.shape[0] != -(-columns // panel) or ptr.shape[1] < 1:
-        wanted = f"({-(-columns // panel)}, rows + 1)"
-        raise ValueError(f"{where}: expected ptr of shape {wanted} for {columns} columns, got {tuple(ptr.shape)}")
-
-
-def _check_floats(
-    where: str, x: torch.Tensor, features: int, others: dict[str, tuple[torch.Tensor | None, Sequence[int]]]
-) -> None:
-    """Raise unless x has so many features, and the others their shapes and what else x has."""
-    if x.dim() == 0 or x.shape[-1] != features:
-        raise ValueError(f"{where}: expected x of shape (..., {features}), got {tuple(x.shape)}")
-    if not x.is_floating_point():
-        raise ValueError(f"{where}: expected x of floats, got {x.dtype}")
-    for name, (tensor, shape) in others.items():
-        if tensor is None:
-            continue
-        _check_size(f"{where}: {name}", tensor, shape)
-        if tensor.dtype != x.dtype and not autocasts(x.device):
-            raise ValueError(f"{where}: expected {name} of dtype {x.dtype} as x is, got {tensor.dtype}")
-        if tensor.device != x.device:
-            raise ValueError(f"{where}: expected {name} on {x.device} where x is, got {tensor.device}")
-
-
-def _check_devices(where: str, x: torch.Tensor, tables: dict[str, torch.Tensor]) -> None:
-    for name, table in tables.items():
-        if table.device != x.device:
-            found = f"{where}: expected {name} on {x.device} where x is, got {table.device}"
-            raise ValueError(f"{found}; move the plan with plan.to(...)")
+    if x.dim() == 2:
+        return call_wide(operator, floats, rest, bfloat16=bfloat16)
+    y = call_wide(operator, (x.reshape(-1, x.shape[-1]), *floats[1:]), rest, bfloat16=bfloat16)
+    return y.view(*x.shape[:-1], y.shape[1])
 
 
 def _fake_csr_linear(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None, *rest: object) -> torch.Tensor:

@@ -7,18 +7,18 @@ import torch
 
 from prune_adapters import ops
 from prune_adapters.errors import PlanError
-from prune_adapters.ops.conv import Pair
+from prune_adapters.ops.arguments import Pair
 from prune_adapters.ops.reference.linear import block_rows
+from prune_adapters.plans.groups import cut, group_counts, joined, kept_blocks
 from prune_adapters.plans.tables import (
-    MOST,
     TABLES,
     PlanTables,
     check_agreement,
+    check_rows,
     check_table,
     check_weight,
-    pointers,
     require_mask,
-    same_tables,
+    tables_of,
     take_table,
 )
 
@@ -89,15 +89,7 @@ class BlockPlan(PlanTables):
             kept in part.
         """
         require_mask("BlockPlan", mask, range(2, 6), "(out, in, ...)")
-        sizes = _groups((mask.shape[0], mask.shape[1]), block)
-        positions = mask.shape[2:].numel()
-        blocks = mask.reshape(sizes[0], block[0], sizes[1], block[1] * positions)
-        kept = blocks.any(3).any(1)
-        partly = kept != blocks.all(3).all(1)
-        if bool(partly.any()):
-            row, column = partly.nonzero()[0].tolist()
-            raise PlanError(f"BlockPlan: expected whole blocks of {block}, got a part of block ({row}, {column})")
-        return cls.from_blocks(kept, block=block)
+        return cls.from_blocks(kept_blocks(mask, block), block=block)
 
     @classmethod
     def from_blocks(cls, blocks: torch.Tensor, *, block: tuple[int, int]) -> "BlockPlan":
@@ -120,9 +112,9 @@ class BlockPlan(PlanTables):
             The mask has another dtype or shape, or the matrix too many elements.
         """
         require_mask("BlockPlan.from_blocks", blocks, [2], "(out groups, in groups)")
-        _groups((blocks.shape[0] * block[0], blocks.shape[1] * block[1]), block)
+        sizes = group_counts((blocks.shape[0] * block[0], blocks.shape[1] * block[1]), block)
         rows, columns = blocks.nonzero(as_tuple=True)
-        return _plan(rows, columns, (blocks.shape[0], blocks.shape[1]), block)
+        return cls((block[0], block[1]), *tables_of(rows, columns, columns, rows, sizes))
 
     @property
     def groups(self) -> tuple[int, int]:
@@ -208,9 +200,7 @@ class BlockPlan(PlanTables):
             The weight has another shape or lies on another device.
         """
         check_weight("BlockPlan.from_dense", weight, (*self.shape, *weight.shape[2:]), self.device)
-        rest = weight.shape[2:]
-        blocks = weight.reshape(self.groups[0], self.block[0], self.groups[1], self.block[1], *rest).transpose(1, 2)
-        return blocks[block_rows(self.ptr, self.idx), self.idx.long()]
+        return cut(weight, self.groups, self.block)[block_rows(self.ptr, self.idx), self.idx.long()]
 
     def to_dense(self, values: torch.Tensor) -> torch.Tensor:
         """Return the dense weight that has these blocks, and 0 elsewhere; the inverse of `from_dense`.
@@ -232,7 +222,7 @@ class BlockPlan(PlanTables):
         check_weight("BlockPlan.to_dense", values, (self.n_blocks, *self.block, *rest), self.device)
         blocks = values.new_zeros(*self.groups, *self.block, *rest)
         places = block_rows(self.ptr, self.idx), self.idx.long()
-        return blocks.index_put(places, values).transpose(1, 2).reshape(*self.shape, *rest)
+        return joined(blocks.index_put(places, values))
 
     def mask(self) -> torch.Tensor:
         """Return the mask of which this is the plan.
@@ -280,50 +270,15 @@ class BlockPlan(PlanTables):
                 raise PlanError(f"{where}: expected all tables on {tables['idx'].device}, got {name} elsewhere")
         out_block, in_block = tables["block"].tolist()
         groups = max(0, tables["ptr"].numel() - 1), max(0, tables["t_ptr"].numel() - 1)
-        _groups((groups[0] * out_block, groups[1] * in_block), (out_block, in_block))
-        _check_blocks(where, tables["ptr"], tables["idx"], groups[1])
-        made = _plan(block_rows(tables["ptr"], tables["idx"]), tables["idx"].long(), groups, (out_block, in_block))
+        group_counts((groups[0] * out_block, groups[1] * in_block), (out_block, in_block))
+        ptr, idx = tables["ptr"], tables["idx"]
+        check_rows(where, ptr, idx, groups[1], columns="block columns", elements="the block columns of a row")
+        rows, columns = block_rows(ptr, idx), idx.long()
+        made = cls((out_block, in_block), *tables_of(rows, columns, columns, rows, groups))
         for name in TABLES:
             check_agreement(where, name, tables[name], getattr(made, name))
         return made
 
-    def __eq__(self, other: object) -> bool:
-        """Whether the tables are the same, on whatever devices."""
-        if not isinstance(other, BlockPlan):
-            return NotImplemented
-        return self.block == other.block and same_tables(self.tables, other.tables)
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         blocks = f"{self.n_blocks} blocks of {self.block[0]} x {self.block[1]}"
         return f"BlockPlan({self.shape[0]} x {self.shape[1]}, {blocks}, density {self.density:.3g})"
-
-
-def _groups(shape: tuple[int, int], block: tuple[int, int]) -> tuple[int, int]:
-    """Return the numbers of block rows and block columns."""
-    if len(block) != 2 or min(block) < 1:
-        raise PlanError(f"BlockPlan: expected a block of (outputs, inputs), both at least 1, got {block}")
-    if shape[0] % block[0] or shape[1] % block[1]:
-        raise PlanError(f"BlockPlan: expected a shape that blocks of {block} fill, got {shape}")
-    if shape[0] * shape[1] > MOST or max(shape) >= MOST:
-        raise PlanError(f"BlockPlan: expected fewer than 2 ** 31 elements, got a matrix of {shape}")
-    return shape[0] // block[0], shape[1] // block[1]
-
-
-def _plan(rows: torch.Tensor, columns: torch.Tensor, groups: tuple[int, int], block: tuple[int, int]) -> BlockPlan:
-    """Return the plan of blocks that are sorted by row, then by column."""
-    across = torch.sort(columns, stable=True).indices
-    ptr, t_ptr = pointers(rows, groups[0]), pointers(columns[across], groups[1])
-    return BlockPlan((block[0], block[1]), ptr, columns.int(), t_ptr, rows[across].int(), across.int())
-
-
-def _check_blocks(where: str, ptr: torch.Tensor, idx: torch.Tensor, columns: int) -> None:
-    if not len(ptr) or ptr[0] != 0 or ptr[-1] != len(idx) or bool((ptr.diff() < 0).any()):
-        raise PlanError(f"{where}: expected ptr to go up from 0 to {len(idx)}")
-    outside = (idx < 0) | (idx >= columns)
-    if bool(outside.any()):
-        raise PlanError(f"{where}: expected block columns from 0 to {columns - 1}, got {int(idx[outside][0])}")
-    places = block_rows(ptr, idx) * columns + idx
-    if bool((places.diff() <= 0).any()):
-        raise PlanError(f"{where}: expected the block columns of a row to go up, each once")

@@ -13,11 +13,11 @@ from prune_adapters.plans.tables import (
     TABLES,
     PlanTables,
     check_agreement,
+    check_rows,
     check_table,
     check_weight,
-    pointers,
     require_mask,
-    same_tables,
+    tables_of,
     take_table,
 )
 
@@ -220,18 +220,7 @@ class ConvPlan(PlanTables):
         outputs, inputs, taps = *shape[:2], cls._taps(shape)
         row, column = places // (inputs * taps), places % (inputs * taps)
         channel, tap = column // taps, column % taps
-        order = torch.sort(channel, stable=True).indices
-        t_idx = (row * taps + tap)[order]
-        t_ptr = pointers(channel[order], inputs)
-        return cls(shape, pointers(row, outputs), column.int(), t_ptr, t_idx.int(), order.int())
-
-    def __eq__(self, other: object) -> bool:
-        """Whether the tables are the same, on whatever devices."""
-        if not isinstance(other, ConvPlan) or type(self) is not type(other):
-            return NotImplemented
-        return self.shape == other.shape and same_tables(self.tables, other.tables)
-
-    __hash__ = None  # type: ignore[assignment]
+        return cls(shape, *tables_of(row, column, channel, row * taps + tap, (outputs, inputs)))
 
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.shape))
@@ -253,10 +242,4 @@ def _check_elements(where: str, ptr: torch.Tensor, idx: torch.Tensor, n_rows: in
     check_table(where, "idx", idx, torch.int32, (None,))
     if ptr.device != idx.device:
         raise PlanError(f"{where}: expected all tables on {ptr.device}, got idx on {idx.device}")
-    if int(ptr[0]) != 0 or int(ptr[-1]) != len(idx) or bool((ptr[1:] < ptr[:-1]).any()):
-        raise PlanError(f"{where}: expected ptr to go up from 0 to {len(idx)}")
-    outside = (idx < 0) | (idx >= n_columns)
-    if bool(outside.any()):
-        raise PlanError(f"{where}: expected idx from 0 to {n_columns - 1}, got {int(idx[outside][0])}")
-    if bool(((block_rows(ptr, idx) * n_columns + idx).diff() <= 0).any()):
-        raise PlanError(f"{where}: expected the elements of an output channel to go up, each once")
+    check_rows(where, ptr, idx, n_columns, columns="idx", elements="the elements of an output channel")

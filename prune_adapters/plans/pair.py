@@ -6,7 +6,7 @@ import torch
 
 from prune_adapters import ops
 from prune_adapters.errors import PlanError
-from prune_adapters.ops.conv import Pair
+from prune_adapters.ops.arguments import Pair
 from prune_adapters.plans.conv import ConvPlan
 
 __all__ = ["PairPlan"]

@@ -8,6 +8,7 @@ import torch
 from prune_adapters import ops
 from prune_adapters.errors import PlanError
 from prune_adapters.ops.reference.linear import elements
+from prune_adapters.plans.panels import check_elements, check_panels, panel_for, panel_tables
 from prune_adapters.plans.tables import (
     MOST,
     TABLES,
@@ -15,16 +16,11 @@ from prune_adapters.plans.tables import (
     check_agreement,
     check_table,
     check_weight,
-    pointers,
     require_mask,
-    same_tables,
     take_table,
 )
 
 __all__ = ["SparsePlan"]
-
-WIDEST = 32768
-"""Columns within a panel are int16."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -231,8 +227,8 @@ class SparsePlan(PlanTables):
         if min(n_rows, n_columns) < 0 or n_rows * n_columns > MOST or max(n_rows, n_columns) >= MOST:
             raise PlanError(f"{where}: expected a shape with fewer than 2 ** 31 elements, got {(n_rows, n_columns)}")
         ptr, idx = take_table(where, state, "ptr"), take_table(where, state, "idx")
-        _check_panels(where, panel, t_panel)
-        _check_elements(where, ptr, idx, (n_rows, n_columns), panel)
+        check_panels(where, panel, t_panel)
+        check_elements(where, ptr, idx, (n_rows, n_columns), panel)
         rows, columns = elements(ptr, idx, panel)
         order = torch.argsort(rows * n_columns + columns)
         made = _plan(rows[order], columns[order], (n_rows, n_columns), panel, t_panel)
@@ -241,15 +237,6 @@ class SparsePlan(PlanTables):
             check_table(where, name, table, wanted.dtype, wanted.shape)
             check_agreement(where, name, table, wanted)
         return made
-
-    def __eq__(self, other: object) -> bool:
-        """Whether the tables are the same, on whatever devices."""
-        if not isinstance(other, SparsePlan):
-            return NotImplemented
-        numbers = (self.shape, self.panel, self.t_panel) == (other.shape, other.panel, other.t_panel)
-        return numbers and same_tables(self.tables, other.tables)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         size = f"{self.shape[0]} x {self.shape[1]}, {self.n_values} values, density {self.density:.3g}"
@@ -261,57 +248,13 @@ def _plan(
 ) -> SparsePlan:
     """Return the plan of elements that are sorted by row, then by column."""
     density = len(rows) / max(1, shape[0] * shape[1])
-    panel = _panel_for(density, shape[1]) if panel is None else panel
-    t_panel = _panel_for(density, shape[0]) if t_panel is None else t_panel
-    _check_panels("SparsePlan", panel, t_panel)
+    panel = panel_for(density, shape[1]) if panel is None else panel
+    t_panel = panel_for(density, shape[0]) if t_panel is None else t_panel
+    check_panels("SparsePlan", panel, t_panel)
     order = torch.sort(columns // panel, stable=True).indices
     place = torch.empty_like(order)
     place[order] = torch.arange(len(order), device=order.device)
     across = torch.sort((rows // t_panel) * shape[1] + columns, stable=True).indices
-    ptr, idx = _panels(rows[order], columns[order], shape, panel)
-    t_ptr, t_idx = _panels(columns[across], rows[across], shape[::-1], t_panel)
+    ptr, idx = panel_tables(rows[order], columns[order], shape, panel)
+    t_ptr, t_idx = panel_tables(columns[across], rows[across], shape[::-1], t_panel)
     return SparsePlan(shape, panel, t_panel, ptr, idx, t_ptr, t_idx, place[across].int())
-
-
-def _panel_for(density: float, columns: int) -> int:
-    """Return how many columns a panel should have: many values in each row of it, and x in the fastest cache."""
-    for least, panel in ((0.25, 128), (0.03, 256)):
-        if density >= least:
-            return max(1, min(panel, columns))
-    return max(1, min(WIDEST, columns))
-
-
-def _check_panels(where: str, *panels: int) -> None:
-    for panel in panels:
-        if not 1 <= panel <= WIDEST:
-            raise PlanError(f"{where}: expected a panel of 1 to {WIDEST} columns, got {panel}")
-
-
-def _panels(
-    rows: torch.Tensor, columns: torch.Tensor, shape: tuple[int, ...], panel: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ptr and idx of elements that are sorted by panel, then row, then column."""
-    n_panels = -(-shape[1] // panel)
-    flat = pointers(columns // panel * shape[0] + rows, n_panels * shape[0])
-    first = torch.arange(n_panels, device=flat.device)[:, None] * shape[0]
-    return flat[first + torch.arange(shape[0] + 1, device=flat.device)], (columns % panel).short()
-
-
-def _check_elements(where: str, ptr: torch.Tensor, idx: torch.Tensor, shape: tuple[int, int], panel: int) -> None:
-    n_panels = -(-shape[1] // panel)
-    check_table(where, "ptr", ptr, torch.int32, (n_panels, shape[0] + 1))
-    check_table(where, "idx", idx, torch.int16, (None,))
-    if ptr.device != idx.device:
-        raise PlanError(f"{where}: expected all tables on {ptr.device}, got idx on {idx.device}")
-    starts, ends = ptr[:, 0].tolist(), ptr[:, -1].tolist()
-    if starts != [0, *ends][:n_panels] or [0, *ends][n_panels] != len(idx) or bool((ptr.diff(dim=1) < 0).any()):
-        raise PlanError(f"{where}: expected ptr to go up from 0 to {len(idx)}, from panel to panel")
-    rows, columns = elements(ptr, idx, panel)
-    outside = (idx < 0) | (idx >= panel) | (columns >= shape[1])
-    if bool(outside.any()):
-        raise PlanError(
-            f"{where}: expected columns from 0 to {panel - 1} within {shape[1]}, got {int(idx[outside][0])}"
-        )
-    flat = (columns // panel * shape[0] + rows) * panel + idx
-    if bool((flat.diff() <= 0).any()):
-        raise PlanError(f"{where}: expected the columns of a row to go up, each once")

@@ -1,23 +1,26 @@
 """What plans share: tables of a sparse matrix from a mask, checks in words, and the state that is saved."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar, cast
 
 import torch
 
 from prune_adapters.errors import PlanError
+from prune_adapters.ops.reference.linear import block_rows
 
 __all__ = [
     "MOST",
     "TABLES",
     "PlanTables",
     "check_agreement",
+    "check_rows",
     "check_table",
     "check_weight",
     "pointers",
     "require_mask",
     "same_tables",
+    "tables_of",
     "take_table",
 ]
 
@@ -61,6 +64,17 @@ class PlanTables:
         """
         moved = {name: getattr(self, name).to(device) for name in TABLES}
         return cast(Own, replace(cast(Any, self), **moved))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are the same, on whatever devices the tables are."""
+        if not isinstance(other, PlanTables) or type(self) is not type(other):
+            return NotImplemented
+        return self._numbers() == other._numbers() and same_tables(self.tables, other.tables)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _numbers(self) -> list[object]:
+        return [getattr(self, field.name) for field in fields(cast(Any, self)) if field.name not in TABLES]
 
 
 def require_mask(where: str, mask: torch.Tensor, dimensions: Sequence[int], form: str) -> None:
@@ -125,6 +139,30 @@ def pointers(rows: torch.Tensor, n_rows: int) -> torch.Tensor:
     return torch.nn.functional.pad(counts.cumsum(0), (1, 0)).int()
 
 
+def tables_of(
+    rows: torch.Tensor, idx: torch.Tensor, columns: torch.Tensor, t_idx: torch.Tensor, sizes: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the tables of elements that are sorted by row, then by place in the row.
+
+    Parameters
+    ----------
+    rows, columns : Tensor of int64
+        Of each element.
+    idx, t_idx : Tensor of int64
+        What the tables tell of each element of a row, and of a column.
+    sizes : (int, int)
+        Numbers of rows and columns.
+
+    Returns
+    -------
+    tuple of Tensor of int32
+        In the order of `TABLES`.
+    """
+    across = torch.sort(columns, stable=True).indices
+    t_ptr = pointers(columns[across], sizes[1])
+    return pointers(rows, sizes[0]), idx.int(), t_ptr, t_idx[across].int(), across.int()
+
+
 def take_table(where: str, state: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
     """Return an entry of a state.
 
@@ -170,6 +208,33 @@ def check_table(where: str, name: str, table: torch.Tensor, dtype: torch.dtype, 
     if table.dim() != len(shape) or any(n not in (None, m) for n, m in zip(shape, table.shape, strict=True)):
         wanted = str(tuple(shape)).replace("None", "any")
         raise PlanError(f"{where}: expected {name} of shape {wanted}, got {tuple(table.shape)}")
+
+
+def check_rows(
+    where: str, ptr: torch.Tensor, idx: torch.Tensor, n_columns: int, *, columns: str, elements: str
+) -> None:
+    """Raise unless ptr goes up over all of idx, and idx within each row, each column once.
+
+    Parameters
+    ----------
+    where : str
+        The function, for the error.
+    ptr, idx : Tensor of int32, one dimension
+    n_columns : int
+    columns, elements : str
+        How errors name what idx holds, and the elements of a row.
+
+    Raises
+    ------
+    PlanError
+    """
+    if not len(ptr) or int(ptr[0]) != 0 or int(ptr[-1]) != len(idx) or bool((ptr[1:] < ptr[:-1]).any()):
+        raise PlanError(f"{where}: expected ptr to go up from 0 to {len(idx)}")
+    outside = (idx < 0) | (idx >= n_columns)
+    if bool(outside.any()):
+        raise PlanError(f"{where}: expected {columns} from 0 to {n_columns - 1}, got {int(idx[outside][0])}")
+    if bool(((block_rows(ptr, idx) * n_columns + idx).diff() <= 0).any()):
+        raise PlanError(f"{where}: expected {elements} to go up, each once")
 
 
 def check_agreement(where: str, name: str, table: torch.Tensor, wanted: torch.Tensor) -> None:

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 
 from prune_adapters import ops
-from prune_adapters.ops.conv import Pair
+from prune_adapters.ops.arguments import Pair
 from prune_adapters.plans.conv import ConvPlan
 
 __all__ = ["TapPlan"]

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import prod
 
 import numpy as np
 import torch
 from torch import nn
 
 from prune_adapters.graph_pruning.net.calibration import recalibrate
-from prune_adapters.graph_pruning.redundancy.residual import Branches, residual_branches
+from prune_adapters.graph_pruning.redundancy.residual import residual_branches
+from prune_adapters.graph_pruning.redundancy.sampling import Grid, chosen_batches, grid_of, sampled
 from prune_adapters.graph_pruning.smaller.fresh import fresh_copy
 from prune_adapters.graph_pruning.smaller.reconstruct import NormalEquations
 from prune_adapters.masks import bare_module
@@ -19,7 +19,6 @@ __all__ = ["Redundancy", "Scores", "explained", "redundancy"]
 
 Scores = Mapping[tuple[int, int], np.ndarray]
 """R2 of each channel of the later block of a pair, by the numbers of both blocks."""
-Grid = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -170,7 +169,7 @@ def redundancy(
     """
     _check_numbers(threshold, samples, positions, ridge)
     rng = np.random.default_rng(seed)
-    bare, chosen = bare_module(model), _chosen(data, -(-samples // positions), batch_size, rng)
+    bare, chosen = bare_module(model), chosen_batches(data, -(-samples // positions), batch_size, rng)
     branches = residual_branches(bare, chosen[0])
     if len(branches.names) < 2:
         raise ValueError(f"redundancy: expected at least two residual sums in the model, found {len(branches.names)}")
@@ -180,8 +179,8 @@ def redundancy(
     halves = np.repeat(np.arange(len(chosen)) % 2 == 0, batch_size * positions)
     found = []
     for own in (bare, twin):
-        values = _sampled(own, branches, chosen, places)
-        found.append(_all_pairs(values, [_grid(shape) for shape in branches.shapes], halves, ridge))
+        values = sampled(own, branches, chosen, places)
+        found.append(_all_pairs(values, [grid_of(shape) for shape in branches.shapes], halves, ridge))
     return Redundancy(branches.names, branches.stages, found[0], found[1], threshold)
 
 
@@ -237,59 +236,6 @@ def _all_pairs(
         parts = np.split(r2, np.cumsum([own.shape[1] for own in wanted])[:-1])
         scores.update({(earlier, later): part for later, part in zip(behind, parts, strict=True)})
     return {pair: scores[pair] for pair in combinations(range(len(grids)), 2)}
-
-
-def _chosen(data: torch.Tensor, n: int, batch_size: int, rng: np.random.Generator) -> list[torch.Tensor]:
-    """Return batches of one size of inputs in random order: an even number, as every other one is held out."""
-    if len(data) < 2 * batch_size:
-        raise ValueError(f"data: expected at least two batches of {batch_size} inputs, got {len(data)}; set batch_size")
-    batches = min(2 * -(-n // (2 * batch_size)), len(data) // batch_size // 2 * 2)
-    order = torch.from_numpy(rng.permutation(len(data))[: batches * batch_size])
-    return list(data[order].split(batch_size))
-
-
-def _sampled(
-    model: nn.Module, branches: Branches, batches: Sequence[torch.Tensor], places: np.ndarray
-) -> dict[tuple[int, Grid], np.ndarray]:
-    """Return what each branch gives at the drawn positions of each size of branch from its own on.
-
-    Parameters
-    ----------
-    places : ndarray of float64, shape (batches, positions, 2)
-        As shares of height and width.
-
-    Returns
-    -------
-    dict of (int, Grid) to ndarray of float64, shape (samples, channels)
-    """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    grids = [_grid(shape) for shape in branches.shapes]
-    parts: dict[tuple[int, Grid], list[torch.Tensor]] = {}
-    for batch, own in zip(batches, places, strict=True):
-        for number, value in enumerate(branches.values(model, batch.to(device))):
-            flat = (
-                value.flatten(2).transpose(1, 2) if value.dim() == 4 else value.reshape(len(value), -1, value.shape[-1])
-            )
-            for grid in dict.fromkeys(grids[number:]):
-                chosen = torch.from_numpy(_positions(own, grid, grids[number])).to(device)
-                parts.setdefault((number, grid), []).append(flat[:, chosen].flatten(0, 1).cpu())
-    return {key: torch.cat(held).double().numpy() for key, held in parts.items()}
-
-
-def _grid(shape: Sequence[int]) -> Grid:
-    """Return the sizes along which a branch has positions: all but inputs and channels."""
-    return tuple(shape[2:] if len(shape) == 4 else shape[1:-1])
-
-
-def _positions(shares: np.ndarray, drawn_on: Grid, grid: Grid) -> np.ndarray:
-    """Return the flat positions in one grid that lie where those that are drawn on another begin."""
-    if not drawn_on or not grid:
-        return np.zeros(len(shares), dtype=np.int64)
-    places = [(shares[:, d] * size).astype(np.int64) for d, size in enumerate(drawn_on)]
-    if len(drawn_on) != len(grid):
-        return np.ravel_multi_index(places, drawn_on) * prod(grid) // prod(drawn_on)
-    moved = [place * size // own for place, size, own in zip(places, grid, drawn_on, strict=True)]
-    return np.ravel_multi_index(moved, grid)
 
 
 def _median(values: np.ndarray) -> float:
