@@ -9,7 +9,13 @@ import torch.distributed as dist
 from torch.distributed.checkpoint import state_dict as checkpoints
 
 import prune_adapters as pa
-from prune_adapters.methods import DynamicSparseTraining, GradualPruning
+from prune_adapters.methods import (
+    TCMP,
+    DynamicSparseTraining,
+    GradualPruning,
+    SelectiveChannelDecay,
+    SelectiveWeightDecay,
+)
 from prune_adapters.methods.method import Method
 from rank_networks import FOLDER, RANKS, WHOLE, Masks, assert_obeys, inputs, network, parameters, sgd, sharded
 
@@ -60,7 +66,9 @@ def methods(rank: int) -> None:
     graph, x = pa.to_graph(network(), inputs()), inputs(rank, RANKS)
     gradual = partial(GradualPruning, sparsity=0.7, steps=8, begin=0.0, end=0.75, every=2, graph=graph)
     dynamic = partial(DynamicSparseTraining, sparsity=0.7, steps=8, every=2, graph=graph, consistent=True)
-    for make in (gradual, dynamic):
+    decay = partial(SelectiveWeightDecay, sparsity=0.7, steps=8, a_max=1e3, graph=graph, consistent=True)
+    tcmp = partial(TCMP, sparsity=0.7, steps=8, every=2, graph=graph)
+    for make in (gradual, dynamic, decay, tcmp):
         one, model, other = network(), sharded(network()), sharded(network())
         masks = run_method(make(one, optimizer=sgd(one)), inputs())
         method = make(model, optimizer=sgd(model))
@@ -75,6 +83,26 @@ def methods(rank: int) -> None:
             torch.testing.assert_close(run_method(each, x, 3), masks)
             assert_obeys(each.model, masks)
             torch.testing.assert_close(parameters(each.model), dict(one.state_dict()))
+
+
+def channel_decay(rank: int) -> None:
+    """Channels that go are those of one process; of the term each rank adds its part."""
+    normed = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.BatchNorm1d(6), torch.nn.ReLU(), torch.nn.Linear(6, 3))
+    torch.nn.init.uniform_(normed.eval()[1].weight, 0.5, 1.5, generator=torch.Generator().manual_seed(2))
+    one, model = copy.deepcopy(normed), sharded(copy.deepcopy(normed))
+    pa.check_ranks_agree(dict(one.state_dict()))
+    make = partial(
+        SelectiveChannelDecay, sparsity=0.4, steps=8, a_max=1e3, groups=pa.coupled_channels(normed, inputs()[:1])
+    )
+    alone = make(one, optimizer=sgd(one))
+    masks = run_method(alone, inputs())
+    method = make(model, optimizer=sgd(model))
+
+    torch.testing.assert_close(run_method(method, inputs(rank, RANKS)), masks)
+    assert [group.outputs for group in method.removed] == [group.outputs for group in alone.removed] != []
+    torch.testing.assert_close(parameters(model), dict(one.state_dict()))
+    with pytest.raises(ValueError, match=r"term: expected 'gradient' or 'decoupled' for parameters that are spread"):
+        make(model, optimizer=sgd(model), term="loss")
 
 
 def run_method(method: Method, x: torch.Tensor, number: int = 8) -> Masks:

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch.multiprocessing import start_processes
 
 from rank_networks import FOLDER, RANKS
-from rank_scores import agreement, averages, example, methods, scores
+from rank_scores import agreement, averages, channel_decay, example, methods, scores
 from rank_sharded import (
     ddp,
     fsdp,
@@ -52,6 +52,7 @@ CHECKS = {
         agreement,
         averages,
         methods,
+        channel_decay,
         example,
     ],
     3: [*ALWAYS, fsdp_of_a_masked_model, fsdp_state_dicts, tensor_parallel_uneven],

@@ -14,6 +14,7 @@ from prune_adapters.masks import bare_module, parameter_owners
 from prune_adapters.methods.decay.term import GrowingDecay
 from prune_adapters.methods.method import Setting
 from prune_adapters.select import Selection
+from prune_adapters.shards import local, own_part, whole
 
 __all__ = ["SelectiveChannelDecay"]
 
@@ -93,16 +94,13 @@ class SelectiveChannelDecay(GrowingDecay):
         self._gone = self._table.gone(self._places(), self._acts())
 
     def _part(self, name: str, weight: torch.Tensor) -> torch.Tensor | None:
-        return torch.where(self._gone[name], weight, 0.0) if name in self._gone else None
+        return torch.where(own_part(self._gone[name], weight), local(weight), 0.0) if name in self._gone else None
 
     def _wanted(self) -> Selection:
         self._last = self._places()
         gone = self._table.gone(self._last, self._table.touched)
-        owners = parameter_owners(self.model)
-        masks = {
-            name: torch.ones_like(held[0][0].get_parameter(held[0][1]), dtype=torch.bool)
-            for name, held in owners.items()
-        }
+        weights = self._weights(parameter_owners(self.model))
+        masks = {name: torch.ones(w.shape, dtype=torch.bool, device=w.device) for name, w in weights.items()}
         masks.update({name: ~mask for name, mask in gone.items()})
         return Selection(masks, target="direct", requested=self._requested)
 
@@ -175,7 +173,7 @@ class _Table:
             weight = self.model.get_parameter(name)
             for dim, owner in self._owners[name].items():
                 if (entries := np.flatnonzero(kept[owner] == 0)).size:
-                    mask = found.setdefault(name, torch.zeros_like(weight, dtype=torch.bool))
+                    mask = found.setdefault(name, torch.zeros(weight.shape, dtype=torch.bool, device=weight.device))
                     mask.index_fill_(dim, torch.from_numpy(entries).to(weight.device), True)
         return found
 
@@ -211,7 +209,8 @@ class _Table:
         """Return the largest absolute scale of each group."""
         found = np.zeros(len(self.groups) + 1)
         for name, owner in self._ranked:
-            np.maximum.at(found, owner, self.model.get_parameter(name).detach().abs().double().cpu().numpy())
+            scales = whole(self.model.get_parameter(name).detach())
+            np.maximum.at(found, owner, scales.abs().double().cpu().numpy())
         return found[:-1]
 
     def _scales(self, group: ChannelGroup) -> list[str]:

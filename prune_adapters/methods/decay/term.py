@@ -16,6 +16,7 @@ from torch import nn
 from prune_adapters.methods.decay.schedule import decay_strength, stable_decay
 from prune_adapters.methods.method import Method
 from prune_adapters.select import Selection
+from prune_adapters.shards import is_spread, local, whole
 
 __all__ = ["HEALTHY", "GrowingDecay"]
 
@@ -47,6 +48,11 @@ class GrowingDecay(Method):
         self._held: list[Held] = list(self._weights(self._acts()).items())
         self._health: float | None = None
         self._is_selected = self._is_warned = False
+        if self._brought_in_by("loss") and any(is_spread(weight) for _, weight in self._held):
+            raise ValueError(
+                f"{type(self).__name__}: term: expected 'gradient' or 'decoupled' for parameters that are spread over "
+                "ranks, got 'loss', of which each rank would have another"
+            )
         if not any(mu for mu, _, _ in self._decays()):
             raise ValueError(
                 f"{type(self).__name__}: weight_decay: expected one above 0 to multiply, got 0 for all that is "
@@ -78,7 +84,7 @@ class GrowingDecay(Method):
         if self._brought_in_by("gradient"):
             with torch.no_grad():
                 for mu, _, held in self._selected_decays(self.step):
-                    pairs = [(w.grad, self._part(n, w.detach())) for n, w in held if w.grad is not None]
+                    pairs = [(local(w.grad), self._part(n, w.detach())) for n, w in held if w.grad is not None]
                     self._add(pairs, mu * self.strength)
 
     def _update(self) -> None:
@@ -87,7 +93,7 @@ class GrowingDecay(Method):
             with torch.no_grad():
                 for mu, group, held in self._selected_decays(step):
                     gone = -math.expm1(-float(group["lr"]) * mu * self._strength(step))
-                    self._add([(w.detach(), self._part(n, w.detach())) for n, w in held], -gone)
+                    self._add([(local(w.detach()), self._part(n, w.detach())) for n, w in held], -gone)
 
     def _acts(self) -> list[str]:
         """Return the names of the parameters that the term acts on."""
@@ -98,7 +104,7 @@ class GrowingDecay(Method):
         raise NotImplementedError
 
     def _part(self, name: str, weight: torch.Tensor) -> torch.Tensor | None:
-        """Return the weight where it is in P and 0 elsewhere, or None where no element of it is."""
+        """Return what lies here of the weight, with 0 for elements that are not in P; None where none of it is in P."""
         raise NotImplementedError
 
     def _wanted(self) -> Selection:
@@ -119,7 +125,7 @@ class GrowingDecay(Method):
 
     def _share_of(self, chosen: Selection) -> float:
         """Return the norm of what is not chosen as a share of the norm of all that the term acts on."""
-        weights = {name: weight.detach() for name, weight in self._held}
+        weights = {name: whole(weight.detach()) for name, weight in self._held}
         gone = _norm([weight.masked_fill(chosen[name], 0.0) for name, weight in weights.items()])
         return gone / (_norm(list(weights.values())) or 1.0)
 

@@ -11,6 +11,7 @@ from prune_adapters.methods.decay.guard import with_paths
 from prune_adapters.methods.decay.term import GrowingDecay
 from prune_adapters.ops import kth_largest
 from prune_adapters.select import Selection
+from prune_adapters.shards import local, own_part, whole
 
 __all__ = ["SelectiveWeightDecay", "below"]
 
@@ -104,13 +105,13 @@ class SelectiveWeightDecay(GrowingDecay):
 
     def _part(self, name: str, weight: torch.Tensor) -> torch.Tensor | None:
         if name in self._kept:
-            return weight.masked_fill(self._kept[name], 0.0)
-        return below(weight, self._bounds[name]) if name in self._bounds else None
+            return local(weight).masked_fill(own_part(self._kept[name], weight), 0.0)
+        return below(local(weight), self._bounds[name]) if name in self._bounds else None
 
     def _thresholds(self) -> dict[str, torch.Tensor]:
         """Return the largest magnitude that pruning would remove, by parameter, where it would remove any."""
         found: dict[str, torch.Tensor] = {}
-        flat = {name: _in_memory(weight.detach()) for name, weight in self._held}
+        flat = {name: _in_memory(whole(weight.detach())) for name, weight in self._held}
         for names, kept in self._shares():
             if kept < sum(flat[name].numel() for name in names):
                 own = kth_largest([flat[name] for name in names], kept + 1, magnitude=True)

@@ -13,6 +13,7 @@ from prune_adapters.methods.tcmp.effective import Band, Effective
 from prune_adapters.ops import kth_largest
 from prune_adapters.schedules import cubic_sparsity
 from prune_adapters.select import Selection, selected
+from prune_adapters.shards import local, own_part, whole
 from prune_adapters.sweeps import Supervision
 
 __all__ = ["TCMP"]
@@ -54,7 +55,8 @@ class TCMP(Method):
     Between `after_step` and `after_backward` the parameters of the model hold what the network sees, so that it can be
     evaluated or saved at any time; between `after_backward` and `after_step` they hold the weights that the optimizer
     moves. Both calls are needed in every step. The gradient of the penalty is added in `after_backward`, if `penalty`
-    was called: `penalty` itself returns a number without a gradient, which no gradient scaler has to undo.
+    was called: `penalty` itself returns a number without a gradient, which no gradient scaler has to undo. Under FSDP2
+    and tensor parallelism each rank gathers the whole of the weights that are pruned, in every step with soft masks.
 
     Differs from [1]_ in that psi is a band-stop with a threshold, as in its sibling papers, which meets the budget by
     itself; in that flags and budget count crisp weights, psi above one half; in the terms of the penalty, which are
@@ -122,9 +124,9 @@ class TCMP(Method):
         if self._seen is None or self._swapped:
             return
         grads = {name: p.grad for name, p in self._parameters().items() if p.grad is not None}
-        found = self._seen.gradients(grads)
+        found = self._seen.gradients({name: whole(grad) for name, grad in grads.items()})
         for name, grad in grads.items():
-            grad.copy_(found[name])
+            local(grad).copy_(own_part(found[name], grad))
         self._put(self._seen.own)
         self._swapped = True
 
@@ -133,7 +135,7 @@ class TCMP(Method):
         if self.step >= self.end * self.steps:
             self.finish()
         elif self.step > self.begin * self.steps and self._wanted < self._total:
-            own = {name: p.detach().clone() for name, p in self._parameters().items()}
+            own = {name: whole(p.detach()).clone() for name, p in self._parameters().items()}
             if self.step % self.every == 0 or not self._counts:
                 self._counts = self._count(own)
             self._show(own)
@@ -142,7 +144,7 @@ class TCMP(Method):
         if self._seen is not None and not self._swapped:
             self._put(self._seen.own)
         self._seen = None
-        return self._selection({name: p.detach().abs() for name, p in self._parameters().items()}, self.sparsity)
+        return self._selection({name: whole(p.detach()).abs() for name, p in self._parameters().items()}, self.sparsity)
 
     @property
     def _progress(self) -> float:
@@ -170,7 +172,7 @@ class TCMP(Method):
     def _put(self, values: Mapping[str, torch.Tensor]) -> None:
         with torch.no_grad():
             for name, parameter in self._parameters().items():
-                parameter.copy_(values[name])
+                local(parameter).copy_(own_part(values[name], parameter))
 
     def _band(self, own: Scores) -> Band:
         """Return psi at this step: the threshold is where the weights of each group are as many as counted."""
