@@ -1,10 +1,9 @@
 """The operators on masks: compiled against plain torch, and as torch sees them."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
+from operator_kernels import ISAS, set_to_isa
 from prune_adapters import ops
 from prune_adapters.ops import reference
 
@@ -13,17 +12,7 @@ DTYPES = [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.flo
 DTYPES += [torch.complex128, torch.int8, torch.bool]
 
 
-@pytest.fixture(params=["generic", "avx2", "avx512"] if ops.library else ["reference"])
-def kernels(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Sets what serves the operators on the CPU to one instruction set after the other, or to the reference."""
-    if ops.library is None:
-        yield
-        return
-    before = ops.library.prune_adapters_isa()
-    if not ops.library.prune_adapters_use_isa(request.param.encode()):
-        pytest.skip(f"this processor has no {request.param}")
-    yield
-    ops.library.prune_adapters_use_isa(before)
+kernels = pytest.fixture(params=ISAS)(set_to_isa)
 
 
 def generator(seed: int) -> torch.Generator:
