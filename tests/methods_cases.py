@@ -38,12 +38,13 @@ GROWING = {"rigl", "set"}
 
 
 def data_for(model: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-    return X.to(next(model.parameters()).dtype), Y
+    weight = next(model.parameters())
+    return X.to(weight), Y.to(weight.device)
 
 
 def flow_scores(model: nn.Module) -> dict[str, torch.Tensor]:
-    dtype = next(model.parameters()).dtype
-    return pa.synflow_scores(model, X[:1].to(dtype), graph=graph_of(dtype))
+    x, _ = data_for(model)
+    return pa.synflow_scores(model, x[:1], graph=graph_of(x.dtype))
 
 
 def network(dtype: torch.dtype = torch.float32, *, seed: int = 0) -> nn.Module:
@@ -91,7 +92,8 @@ class Run:
         self.method = METHODS[self.name](self.model, optimizer=self.optimizer, **budget, **self.settings)
 
     def loss(self, chosen: torch.Tensor) -> torch.Tensor:
-        return nn.functional.cross_entropy(self.model(X[chosen].to(self.dtype)), Y[chosen])
+        x, y = data_for(self.model)
+        return nn.functional.cross_entropy(self.model(x[chosen]), y[chosen])
 
     def take(self, steps: int, *, every_step: Callable[[], None] = lambda: None) -> "Run":
         for _ in range(steps):

@@ -162,7 +162,7 @@ class Method:
         remove_masks(self.model)
         apply_masks(self.model, state["masks"])
         self.step = state["step"]
-        self._chosen = _as_selection(state["chosen"], state["masks"])
+        self._chosen = _as_selection(state["chosen"], remembered_masks(self.model))  # on the model's device
         self._restore(state["kept"])
         self._load_own_state(state["own"])
 
