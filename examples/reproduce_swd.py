@@ -3,6 +3,7 @@
     python examples/reproduce_swd.py --quick
     python examples/reproduce_swd.py --network mlp5 --data FOLDER
     python examples/reproduce_swd.py --network resnet8 --width 8 --subset 5000 --densities 10 1 0.1 --data FOLDER
+    python examples/reproduce_swd.py --network resnet20 --width 64 --device cuda --data FOLDER
 
 prints a table with mean and spread over the seeds, all methods at the same number of epochs, and keeps every run in
 out/swd.sqlite; what was stopped goes on from there. "direct" is the share of weights that masks keep, "effective" the
@@ -100,6 +101,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--densities", type=float, nargs="+", default=DENSITIES, help="per cent of the weights to keep")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--device", default="cpu", help="such as cuda, in bfloat16 (default: cpu)")
     parser.add_argument("--shrink", type=float, default=SHRINK, help="log10 that SWD shrinks weights to in 1,000 steps")
     parser.add_argument("--results", type=Path, default=Path("out/swd.sqlite"))
     parser.add_argument("--quick", action="store_true", help="digits, one density, one seed: shows that it runs")
@@ -115,8 +117,10 @@ def main() -> None:
     if options.network != "digits" and options.data is None:
         sys.exit(f"--network {options.network}: expected a folder with its pictures; pass --data or set NETGRAPH_DATA")
     epochs, width = DEFAULTS[options.network]
-    setting = Setting(options.network, options.width or width, options.epochs or epochs, options.subset, options.shrink)
+    size = options.width or width, options.epochs or epochs, options.subset
+    setting = Setting(options.network, *size, options.shrink, options.device)
     torch.set_num_threads(1)
+    torch.backends.cudnn.benchmark = True
     options.results.parent.mkdir(parents=True, exist_ok=True)
     try:
         with warnings.catch_warnings():

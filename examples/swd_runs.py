@@ -18,7 +18,7 @@ from path_length_tasks import Data, data, mlp
 __all__ = ["METHODS", "NETWORKS", "Setting", "pictures", "run"]
 
 RATE, MOMENTUM, DECAY, BATCH = 0.1, 0.9, 5e-4, 128
-REFRESHES = {"SWD": 10, "SWD, consistent": 50}
+REFRESHES = {"SWD": 10, "SWD, norms": 10, "SWD, consistent": 50, "SWD, norms, consistent": 50}
 FASHION_MEAN, FASHION_SPREAD = 0.286, 0.353
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "digits": partial(mlp, 64, width=64),
@@ -44,6 +44,8 @@ class Setting:
         Training pictures; 0 is all of them.
     shrink : float
         log10 that weights under SWD shrink to in 1,000 steps; -15 is near the most that is stable at momentum 0.9.
+    device : str
+        On CUDA in bfloat16, the layers that multiply.
     """
 
     network: str
@@ -51,21 +53,31 @@ class Setting:
     epochs: int
     subset: int
     shrink: float
+    device: str = "cpu"
 
     @property
     def key(self) -> dict[str, object]:
         """The setting as the store holds it."""
-        return {"experiment": "swd", "rate": RATE, "momentum": MOMENTUM, "decay": DECAY, "batch": BATCH} | asdict(self)
+        own = {name: value for name, value in asdict(self).items() if (name, value) != ("device", "cpu")}
+        return {"experiment": "swd", "rate": RATE, "momentum": MOMENTUM, "decay": DECAY, "batch": BATCH} | own
 
     def built(self) -> nn.Module:
-        """Return the network, with fresh weights."""
-        return NETWORKS[self.network](**({"width": self.width} if self.width else {}))
+        """Return the network, with fresh weights, the same on every device."""
+        model = NETWORKS[self.network](**({"width": self.width} if self.width else {}))
+        return model.to(self.device, memory_format=self.layout)
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """How pictures and filters lie in memory."""
+        return torch.channels_last if torch.device(self.device).type == "cuda" else torch.preserve_format
 
 
 Make = Callable[..., pa.Method]
 METHODS: dict[str, Make] = {
     "SWD": pa.SelectiveWeightDecay,
+    "SWD, norms": partial(pa.SelectiveWeightDecay, norms=True),
     "SWD, consistent": partial(pa.SelectiveWeightDecay, consistent=True),
+    "SWD, norms, consistent": partial(pa.SelectiveWeightDecay, norms=True, consistent=True),
     "one-shot magnitude": partial(pa.OneShotPruning, at=0.5),
     "iterative magnitude": partial(pa.IterativePruning, rounds=5),
     "gradual magnitude": pa.GradualPruning,
@@ -76,14 +88,18 @@ METHODS: dict[str, Make] = {
 
 
 @lru_cache(maxsize=1)
-def pictures(network: str, folder: Path | None, subset: int) -> Data:
-    """Return pictures and classes to train on, the first `subset` of them, and to test with."""
-    if network == "mlp5" and folder is not None:
+def pictures(setting: Setting, folder: Path | None) -> Data:
+    """Return pictures and classes to train on, as many as the setting says, and to test with."""
+    if setting.network == "mlp5" and folder is not None:
         train, test = _fashion(folder)
     else:
-        train, test = data(None if network == "digits" else folder)
-    x, y = train
-    return (x[: subset or None], y[: subset or None]), test
+        train, test = data(None if setting.network == "digits" else folder)
+
+    def there(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        flat = torch.preserve_format if x.dim() < 4 else setting.layout
+        return x.to(setting.device, memory_format=flat), y.to(setting.device)
+
+    return there(*(part[: setting.subset or None] for part in train)), there(*test)
 
 
 def _fashion(folder: Path) -> Data:
@@ -101,7 +117,7 @@ def _fashion(folder: Path) -> Data:
 
 def run(setting: Setting, folder: Path | None, method: str, density: float, seed: int) -> tuple[Trained, Trained]:
     """Return what was reached before and after the last removal, after training with all four calls of the method."""
-    train, test = pictures(setting.network, folder, setting.subset)
+    train, test = pictures(setting, folder)
     torch.manual_seed(seed)
     model, example = setting.built(), train[0][:1]
     steps = setting.epochs * len(train[0]) // BATCH
@@ -110,7 +126,8 @@ def run(setting: Setting, folder: Path | None, method: str, density: float, seed
     own = made(setting, method, model, optimizer, steps, density, example)
     for x, y in _batches(train, steps):
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y) + own.penalty()
+        with torch.autocast("cuda", torch.bfloat16, enabled=x.is_cuda):
+            loss = nn.functional.cross_entropy(model(x), y) + own.penalty()
         loss.backward()
         own.after_backward()
         optimizer.step()
@@ -153,7 +170,8 @@ def _batches(train: tuple[Tensor, Tensor], steps: int) -> Iterator[tuple[Tensor,
     x, y = train
     taken = 0
     while taken < steps:
-        for chosen in torch.randperm(len(x)).split(BATCH)[: max(1, len(x) // BATCH)]:
+        order = torch.randperm(len(x)).to(x.device)
+        for chosen in order.split(BATCH)[: max(1, len(x) // BATCH)]:
             if taken < steps:
                 yield x[chosen], y[chosen]
             taken += 1

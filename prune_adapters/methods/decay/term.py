@@ -124,8 +124,8 @@ class GrowingDecay(Method):
         return chosen
 
     def _share_of(self, chosen: Selection) -> float:
-        """Return the norm of what is not chosen as a share of the norm of all that the term acts on."""
-        weights = {name: whole(weight.detach()) for name, weight in self._held}
+        """Return the norm of what is not chosen as a share of the norm of all that competes."""
+        weights = {name: whole(weight.detach()) for name, weight in self._held if name in chosen}
         gone = _norm([weight.masked_fill(chosen[name], 0.0) for name, weight in weights.items()])
         return gone / (_norm(list(weights.values())) or 1.0)
 

@@ -1,5 +1,6 @@
 """Selective weight decay: the weights that pruning would remove are decayed ever more, until they are nearly 0."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import torch
 
 from prune_adapters.budgets import layer_budgets
+from prune_adapters.methods.decay.gates import gates_of, open_gates
 from prune_adapters.methods.decay.guard import with_paths
-from prune_adapters.methods.decay.term import GrowingDecay
+from prune_adapters.methods.decay.term import GrowingDecay, Held
 from prune_adapters.ops import kth_largest
 from prune_adapters.select import Selection
 from prune_adapters.shards import local, own_part, whole
@@ -49,6 +51,11 @@ class SelectiveWeightDecay(GrowingDecay):
     guard : bool
         Keep, inside the budget, a path through every parameter with edges; needs a graph. The published method has
         none, and may lose layers at high sparsity.
+    norms : bool
+        Decay as well the scales of batch norms, and of other layers that only scale, of units that the removal would
+        take off every path from the input to the output; needs a graph, and such scales under weight decay (or
+        `weight_decay`). The published method leaves them. The graph is swept when P is searched for: take a `refresh`
+        of 10 or more.
 
     Warns
     -----
@@ -57,10 +64,11 @@ class SelectiveWeightDecay(GrowingDecay):
 
     Notes
     -----
-    A batch norm undoes the scale of the layer before it. So a layer that is in P as a whole shrinks without a change in
-    the function, until the last removal cuts the network there: at high sparsity `shrinkage` may be small and the loss
-    of accuracy large. With ``consistent=True`` or `guard` no layer is lost. Short runs need a strength near the most
-    that is stable: a shrink of about -15 in 1,000 steps at momentum 0.9.
+    A batch norm undoes the scale of the layer before it. So a filter, or a layer, that is in P as a whole shrinks
+    without a change in the function, until the last removal cuts the network there: at high sparsity `shrinkage` may
+    be small and the loss of accuracy large. With `norms` such filters fall silent while there is time to make up for
+    them, and with ``consistent=True`` or `guard` no layer is lost. Short runs need a strength near the most that is
+    stable: a shrink of about -15 in 1,000 steps at momentum 0.9.
 
     References
     ----------
@@ -83,25 +91,32 @@ class SelectiveWeightDecay(GrowingDecay):
     """
 
     guard: bool = field(default=False, kw_only=True)
+    norms: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        for name in ("guard", "norms"):
+            if getattr(self, name) and self.graph is None:
+                raise ValueError(
+                    f"SelectiveWeightDecay: {name}=True: expected a graph; pass graph=to_graph(model, example_inputs)"
+                )
+        self._scored_names = list(self._scores())
         super().__post_init__()
         self._bounds: dict[str, torch.Tensor] = {}
         self._kept: dict[str, torch.Tensor] = {}
-        if self.guard and self.graph is None:
-            raise ValueError(
-                "SelectiveWeightDecay: guard=True: expected a graph; pass graph=to_graph(model, example_inputs)"
-            )
 
     def _acts(self) -> list[str]:
-        return list(self._scores())
+        gates = gates_of(self.graph) if self.norms and self.graph is not None else []
+        return list(dict.fromkeys(self._scored_names + gates))
 
     def _select(self) -> None:
         if self.guard or self.consistent or self.target == "effective":
-            chosen = self._wanted()
-            self._kept = {name: mask for name, mask in chosen.items() if not bool(mask.all())}
+            self._kept = dict(self._wanted())
         else:
-            self._bounds = self._thresholds()
+            self._bounds, self._kept = self._thresholds(), {}
+        if self.norms and self.graph is not None:
+            self._kept |= open_gates(self.graph, self._kept or self._above())
+        devices = {name: weight.device for name, weight in self._held}
+        self._kept = {name: mask.to(devices[name]) for name, mask in self._kept.items() if not bool(mask.all())}
 
     def _part(self, name: str, weight: torch.Tensor) -> torch.Tensor | None:
         if name in self._kept:
@@ -111,23 +126,34 @@ class SelectiveWeightDecay(GrowingDecay):
     def _thresholds(self) -> dict[str, torch.Tensor]:
         """Return the largest magnitude that pruning would remove, by parameter, where it would remove any."""
         found: dict[str, torch.Tensor] = {}
-        flat = {name: _in_memory(whole(weight.detach())) for name, weight in self._held}
+        flat = {name: _in_memory(whole(weight.detach())) for name, weight in self._ranked()}
         for names, kept in self._shares():
             if kept < sum(flat[name].numel() for name in names):
                 own = kth_largest([flat[name] for name in names], kept + 1, magnitude=True)
                 found.update(dict.fromkeys(names, own))
         return found
 
+    def _above(self) -> dict[str, torch.Tensor]:
+        """Return what is not in P by the thresholds; a parameter of which nothing is in P is left out."""
+        weights = {name: whole(weight.detach()) for name, weight in self._ranked() if name in self._bounds}
+        return {name: weight.abs() > self._bounds[name] for name, weight in weights.items()}
+
+    def _ranked(self) -> list[Held]:
+        """Return the parameters that compete, and not those that go with them."""
+        ranked = set(self._scored_names)
+        return [(name, weight) for name, weight in self._held if name in ranked]
+
     def _shares(self) -> list[tuple[list[str], int]]:
         """Return who competes with whom, and for how many places."""
-        names, sizes = [name for name, _ in self._held], [weight.numel() for _, weight in self._held]
+        names, shapes = zip(*((name, tuple(weight.shape)) for name, weight in self._ranked()), strict=True)
+        sizes = [math.prod(shape) for shape in shapes]
         places = sum(sizes) - round(self.sparsity * sum(sizes))
         if self.scope == "global":
-            return [(names, places)]
+            return [(list(names), places)]
         if self.scope == "layer":
             kept = [size - round(self.sparsity * size) for size in sizes]
         else:
-            kept = layer_budgets([tuple(weight.shape) for _, weight in self._held], places, rule=self.scope)
+            kept = layer_budgets(shapes, places, rule=self.scope)
         return [([name], own) for name, own in zip(names, kept, strict=True)]
 
     def _wanted(self) -> Selection:
