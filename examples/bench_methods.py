@@ -48,6 +48,8 @@ def compare(
     calls = {f"refresh {r}": (calls_of(pa.SelectiveWeightDecay(model, refresh=r, **given), r), r) for r in targets}
     calls |= {"adam": (calls_of(pa.SelectiveWeightDecay(model, term="decoupled", **given), 1), 1)}
     if label == "ResNet-20":
+        norms = pa.SelectiveWeightDecay(model, graph=pa.to_graph(model, x[:1]), norms=True, refresh=10, **given)
+        calls |= {"norms": (calls_of(norms, 10), 10)}
         groups = pa.coupled_channels(model, x[:1])
         calls |= {"channels": (calls_of(pa.SelectiveChannelDecay(model, groups=groups, **given), 1), 1)}
     calls |= {"reference": (lambda: reference_term(model).backward(), 1)}
@@ -60,9 +62,9 @@ def compare(
         rows.append(Row(f"{label}: SWD, {name}", share[name], "%", "reference term", share["reference"]))
     rows.append(Row(f"{label}: SWD, decoupled, refresh 1, share of a step", share["adam"], "%"))
     if "channels" in share:
-        rows.append(
-            Row(f"{label}: SWD of channels, refresh 1, share of a step", share["channels"], "%", target=targets[1])
-        )
+        for title, name, refresh in (("of channels", "channels", 1), ("with norms", "norms", 10)):
+            title = f"{label}: SWD {title}, refresh {refresh}, share of a step"
+            rows.append(Row(title, share[name], "%", target=targets[refresh]))
     return rows
 
 

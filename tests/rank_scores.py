@@ -85,14 +85,21 @@ def methods(rank: int) -> None:
             torch.testing.assert_close(parameters(each.model), dict(one.state_dict()))
 
 
+def normed() -> torch.nn.Sequential:
+    """Return layers with a batch norm in eval mode, where what a rank computes depends on no other."""
+    torch.manual_seed(0)
+    layers = torch.nn.Linear(8, 6), torch.nn.BatchNorm1d(6), torch.nn.ReLU(), torch.nn.Linear(6, 3)
+    model = torch.nn.Sequential(*layers).eval()
+    torch.nn.init.uniform_(model[1].weight, 0.5, 1.5, generator=torch.Generator().manual_seed(2))
+    return model
+
+
 def channel_decay(rank: int) -> None:
     """Channels that go are those of one process; of the term each rank adds its part."""
-    normed = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.BatchNorm1d(6), torch.nn.ReLU(), torch.nn.Linear(6, 3))
-    torch.nn.init.uniform_(normed.eval()[1].weight, 0.5, 1.5, generator=torch.Generator().manual_seed(2))
-    one, model = copy.deepcopy(normed), sharded(copy.deepcopy(normed))
+    one, model = normed(), sharded(normed())
     pa.check_ranks_agree(dict(one.state_dict()))
     make = partial(
-        SelectiveChannelDecay, sparsity=0.4, steps=8, a_max=1e3, groups=pa.coupled_channels(normed, inputs()[:1])
+        SelectiveChannelDecay, sparsity=0.4, steps=8, a_max=1e3, groups=pa.coupled_channels(normed(), inputs()[:1])
     )
     alone = make(one, optimizer=sgd(one))
     masks = run_method(alone, inputs())
@@ -103,6 +110,21 @@ def channel_decay(rank: int) -> None:
     torch.testing.assert_close(parameters(model), dict(one.state_dict()))
     with pytest.raises(ValueError, match=r"term: expected 'gradient' or 'decoupled' for parameters that are spread"):
         make(model, optimizer=sgd(model), term="loss")
+
+
+def norm_decay(rank: int) -> None:
+    """Scales of units that lose every path are those of one process, by thresholds and on the graph."""
+    graph = pa.to_graph(normed(), inputs()[:1])
+    for consistent in (False, True):
+        make = partial(SelectiveWeightDecay, sparsity=0.9, steps=8, a_max=1e3, graph=graph, norms=True)
+        one, model = normed(), sharded(normed())
+        alone = make(one, optimizer=sgd(one), consistent=consistent)
+        masks = run_method(alone, inputs())
+        method = make(model, optimizer=sgd(model), consistent=consistent)
+
+        torch.testing.assert_close(run_method(method, inputs(rank, RANKS)), masks)
+        torch.testing.assert_close(parameters(model), dict(one.state_dict()))
+        assert "1.weight" in alone._kept  # where parts of it are not
 
 
 def run_method(method: Method, x: torch.Tensor, number: int = 8) -> Masks:

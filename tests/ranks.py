@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch.multiprocessing import start_processes
 
 from rank_networks import FOLDER, RANKS
-from rank_scores import agreement, averages, channel_decay, example, methods, scores
+from rank_scores import agreement, averages, channel_decay, example, methods, norm_decay, scores
 from rank_sharded import (
     ddp,
     fsdp,
@@ -53,6 +53,7 @@ CHECKS = {
         averages,
         methods,
         channel_decay,
+        norm_decay,
         example,
     ],
     3: [*ALWAYS, fsdp_of_a_masked_model, fsdp_state_dicts, tensor_parallel_uneven],
