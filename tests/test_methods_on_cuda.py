@@ -36,9 +36,12 @@ def test_the_budget_is_met_and_masks_hold(name: str, consistent: bool) -> None:
     assert nonzero(run) <= masks.direct
 
 
-@every_method
-def test_a_resumed_run_goes_on_as_it_would_have(name: str, tmp_path) -> None:
-    whole, stopped, resumed = (on_device(name) for _ in range(3))
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [*((name, {}) for name in METHODS), ("swd", {"refresh": 7}), ("swd", {"refresh": 7, "consistent": True})],
+)
+def test_a_resumed_run_goes_on_as_it_would_have(name: str, settings: dict, tmp_path) -> None:
+    whole, stopped, resumed = (on_device(name, **settings) for _ in range(3))
     whole.take(STEPS)
     stopped.take(9)
     pa.save_method(tmp_path / "method.safetensors", stopped.method)

@@ -119,7 +119,7 @@ class SelectiveChannelDecay(GrowingDecay):
 
     def _load_own_state(self, own: Mapping[str, Any]) -> None:
         super()._load_own_state(own)
-        self._gone, self._last = dict(own["gone"]), np.array(own["last"], dtype=np.int64)
+        self._gone, self._last = self._placed(own["gone"]), np.array(own["last"], dtype=np.int64)
 
     def _check_channels(self) -> None:
         given = self.parameters, self.scope, self.target, self.consistent

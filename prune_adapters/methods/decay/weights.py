@@ -115,8 +115,7 @@ class SelectiveWeightDecay(GrowingDecay):
             self._bounds, self._kept = self._thresholds(), {}
         if self.norms and self.graph is not None:
             self._kept |= open_gates(self.graph, self._kept or self._above())
-        devices = {name: weight.device for name, weight in self._held}
-        self._kept = {name: mask.to(devices[name]) for name, mask in self._kept.items() if not bool(mask.all())}
+        self._kept = self._placed({name: mask for name, mask in self._kept.items() if not bool(mask.all())})
 
     def _part(self, name: str, weight: torch.Tensor) -> torch.Tensor | None:
         if name in self._kept:
@@ -167,7 +166,7 @@ class SelectiveWeightDecay(GrowingDecay):
 
     def _load_own_state(self, own: Mapping[str, Any]) -> None:
         super()._load_own_state(own)
-        self._bounds, self._kept = dict(own["bounds"]), dict(own["kept"])
+        self._bounds, self._kept = self._placed(own["bounds"]), self._placed(own["kept"])
 
 
 def below(weight: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
