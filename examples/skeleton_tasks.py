@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -90,8 +90,10 @@ def _one_shot_effective(run: Run, model: nn.Module, graph: ng.NetGraph, optimize
     return pa.OneShotPruning(model, **_common(run, graph, optimizer), at=PRUNED_AT, **EFFECTIVE)
 
 
-def _gradual(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim.Optimizer) -> pa.Method:
-    return pa.GradualPruning(model, **_common(run, graph, optimizer), **EFFECTIVE)
+def _gradual(
+    run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim.Optimizer, scope: str = "global"
+) -> pa.Method:
+    return pa.GradualPruning(model, **_common(run, graph, optimizer), **EFFECTIVE, scope=scope)
 
 
 def _random(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim.Optimizer) -> pa.Method:
@@ -120,8 +122,10 @@ def _regrowth(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.o
     return pa.DynamicSparseTraining(model, **_common(run, graph, optimizer), every=10, consistent=True)
 
 
-def _tcmp(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim.Optimizer) -> pa.Method:
-    return pa.TCMP(model, **_common(run, graph, optimizer))
+def _tcmp(
+    run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim.Optimizer, scope: str = "global"
+) -> pa.Method:
+    return pa.TCMP(model, **_common(run, graph, optimizer), scope=scope)
 
 
 def _tcmp_of_constants(run: Run, model: nn.Module, graph: ng.NetGraph, optimizer: torch.optim.Optimizer) -> pa.Method:
@@ -136,9 +140,11 @@ METHODS: dict[str, Start | None] = {
     "random, effective": _random,
     "SynFlow, effective": _synflow,
     "gradual, effective": _gradual,
+    "gradual, effective, ERK": partial(_gradual, scope="erk"),
     "SWD, effective": _decayed,
     "consistent regrowth": _regrowth,
     "TCMP": _tcmp,
+    "TCMP, ERK": partial(_tcmp, scope="erk"),
     "TCMP, flags constant": _tcmp_of_constants,
 }
 

@@ -183,6 +183,15 @@ def test_norms_need_a_graph_and_a_weight_decay():
         pa.SelectiveWeightDecay(network(), sparsity=0.5, steps=10, weight_decay=MU, norms=True)
 
 
+def test_scales_that_compete_themselves_are_removed_by_their_magnitude():
+    model, names = network(), ["0.weight", "1.weight"]
+    with_, without = (
+        added(make(model, torch.ones(1, 3, 6, 6), parameters=names, norms=norms)) for norms in (True, False)
+    )
+
+    assert_close(with_["1.weight"], without["1.weight"], rtol=0, atol=0)
+
+
 def test_without_norms_in_the_network_nothing_changes():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))

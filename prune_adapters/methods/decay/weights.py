@@ -114,7 +114,8 @@ class SelectiveWeightDecay(GrowingDecay):
         else:
             self._bounds, self._kept = self._thresholds(), {}
         if self.norms and self.graph is not None:
-            self._kept |= open_gates(self.graph, self._kept or self._above())
+            found = open_gates(self.graph, self._kept or self._above())
+            self._kept |= {name: mask for name, mask in found.items() if name not in self._scored_names}
         self._kept = self._placed({name: mask for name, mask in self._kept.items() if not bool(mask.all())})
 
     def _part(self, name: str, weight: torch.Tensor) -> torch.Tensor | None:
