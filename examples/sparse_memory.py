@@ -1,6 +1,6 @@
 """What the memory benchmarks of sparse layers share: the highest memory of a process that builds a layer and trains it.
 
-Each figure comes from a process of its own, whose memory before the layer is subtracted.
+Each figure comes from a Python of its own, whose memory before the layer is subtracted.
 """
 
 import multiprocessing
@@ -85,10 +85,8 @@ def _train(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor) 
 def memory_rows(features: int, batch: int, sparsities: Iterable[float]) -> list[Row]:
     """Return the bytes of a sparse layer beside those of the dense layer masked in two ways."""
     rows = []
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["prune_adapters.public"])  # imported once, and by none of its children
     for sparsity in sparsities if sys.platform == "linux" else ():
-        with context.Pool(1, maxtasksperchild=1) as pool:
+        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
             found = {form: pool.apply(trained, (form, features, batch, sparsity)) for form in FORMS}
         ours = found.pop("sparse")
         case = f"{features}, batch {batch}, {100 * sparsity:g} %"
