@@ -12,6 +12,8 @@ import netgraph as ng
 import prune_adapters as pa
 
 STEPS = 24
+TOTAL = 6 * 16 + 16 * 12 + 12 * 4
+"""Weights of `network`."""
 X = torch.randn(48, 6, generator=torch.Generator().manual_seed(1))
 Y = (X[:, 0] > 0).long() + 2 * (X[:, 1] * X[:, 2] > 0).long()
 

@@ -10,22 +10,17 @@ from torch.testing import assert_close
 
 import netgraph as ng
 import prune_adapters as pa
+from decay_cases import MU, UNHEALTHY, added, sgd
 from networks import ResNet
 from networks.residual import BasicBlock
 from prune_adapters.methods.decay.weights import below
 
-MU = 1e-2
-UNHEALTHY = "ignore:SelectiveWeightDecay. what is removed"
 Optimize = Callable[[nn.Module], torch.optim.Optimizer]
 
 
 def net(seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.Flatten(), nn.Linear(16, 5))
-
-
-def sgd(model: nn.Module, rate: float = 0.1) -> torch.optim.SGD:
-    return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=MU)
 
 
 def adamw(model: nn.Module) -> torch.optim.AdamW:
@@ -49,17 +44,6 @@ def train(model: nn.Module, method: pa.Method | None, optimizer: torch.optim.Opt
         optimizer.step()
         if method is not None:
             method.after_step()
-
-
-def added(method: pa.Method) -> dict[str, torch.Tensor]:
-    """Return what the method adds to gradients of 0, through the loss and after it."""
-    for weight in method.model.parameters():
-        weight.grad = torch.zeros_like(weight)
-    penalty = method.penalty()
-    if penalty.requires_grad:
-        penalty.backward()
-    method.after_backward()
-    return {name: weight.grad for name, weight in method.model.named_parameters()}
 
 
 def expected(model: nn.Module, masks: pa.Selection, strength: float) -> dict[str, torch.Tensor]:

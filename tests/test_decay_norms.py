@@ -8,12 +8,11 @@ from torch import nn
 from torch.testing import assert_close
 
 import prune_adapters as pa
+from decay_cases import MU, UNHEALTHY, added, sgd
 from networks import ResNet
 from networks.residual import BasicBlock
 from prune_adapters.methods.decay.gates import open_gates
-
-MU = 1e-2
-UNHEALTHY = "ignore:SelectiveWeightDecay. what is removed"
+from prune_adapters.methods.decay.weights import below
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -28,10 +27,6 @@ def network(seed: int = 0) -> nn.Sequential:
         for tensor in (norm.weight, norm.bias, norm.running_mean):
             nn.init.uniform_(tensor, 0.5, 1.0)
     return model
-
-
-def sgd(model: nn.Module, rate: float = 0.1) -> torch.optim.SGD:
-    return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=MU)
 
 
 def make(model: nn.Module, example: torch.Tensor, **options: object) -> pa.SelectiveWeightDecay:
@@ -89,15 +84,16 @@ def test_the_term_acts_on_the_closed_scales_and_on_weights_as_without(options, t
         assert_close(gradients[name], before[name] + extra)
 
 
-def added(method: pa.Method) -> dict[str, torch.Tensor]:
-    """Return what the method adds to gradients of 0, through the loss and after it."""
-    for weight in method.model.parameters():
-        weight.grad = torch.zeros_like(weight)
-    penalty = method.penalty()
-    if penalty.requires_grad:
-        penalty.backward()
-    method.after_backward()
-    return {name: weight.grad for name, weight in method.model.named_parameters()}
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_the_graph_sees_as_kept_what_the_term_leaves_alone(dtype):
+    model = network()
+    model[2].to(dtype)
+    method = make(model, torch.ones(1, 3, 6, 6), optimizer=None, weight_decay=MU, norms=False)
+    method._select()
+
+    for name, mask in method._above().items():
+        weight = model.get_parameter(name).detach()
+        assert_close(below(weight, method._bounds[name]), weight * ~mask)
 
 
 def test_with_adam_closed_scales_shrink_after_the_step():

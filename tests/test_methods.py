@@ -15,6 +15,7 @@ from methods_cases import (
     GROWING,
     METHODS,
     STEPS,
+    TOTAL,
     Run,
     X,
     adamw,
@@ -26,7 +27,6 @@ from methods_cases import (
     two_groups,
 )
 
-TOTAL = 6 * 16 + 16 * 12 + 12 * 4
 BUDGETS = [("direct", False), ("direct", True), ("effective", False), ("effective", True)]
 
 pytestmark = [

@@ -7,10 +7,9 @@ import torch
 from torch import nn
 
 import prune_adapters as pa
-from methods_cases import METHODS, STEPS, Run, kept, network, nonzero
+from methods_cases import METHODS, STEPS, TOTAL, Run, kept, network, nonzero
 
 DEVICE = "cuda"
-TOTAL = 6 * 16 + 16 * 12 + 12 * 4
 
 pytestmark = [
     pytest.mark.cuda,

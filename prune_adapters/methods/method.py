@@ -162,7 +162,8 @@ class Method:
         remove_masks(self.model)
         apply_masks(self.model, state["masks"])
         self.step = state["step"]
-        self._chosen = _as_selection(state["chosen"], remembered_masks(self.model))  # on the model's device
+        chosen = state["chosen"]
+        self._chosen = None if chosen is None else _as_selection(chosen, remembered_masks(self.model))
         self._restore(state["kept"])
         self._load_own_state(state["own"])
 
@@ -187,6 +188,11 @@ class Method:
         """Return the parameters of these names, after one walk over the model."""
         owners = parameter_owners(self.model)
         return {name: module.get_parameter(key) for name in names for module, key in owners[name][:1]}
+
+    def _placed(self, tensors: Mapping[str, torch.Tensor]) -> Scores:
+        """Return copies of tensors, each on the device of the parameter it is for: those of a file are on the CPU."""
+        weights = self._weights(tensors)
+        return {name: tensor.to(weights[name].device, copy=True) for name, tensor in tensors.items()}
 
     def _update(self) -> None:
         """Change the masks, if it is time; `step` steps have been taken."""
@@ -286,8 +292,6 @@ def _as_numbers(chosen: Selection) -> State:
     return {"names": names, "target": chosen.target, "requested": chosen.requested, "effective": chosen.effective}
 
 
-def _as_selection(numbers: State | None, masks: Mapping[str, torch.Tensor]) -> Selection | None:
-    if numbers is None:
-        return None
+def _as_selection(numbers: State, masks: Mapping[str, torch.Tensor]) -> Selection:
     own = {name: masks[name] for name in numbers["names"]}
     return Selection(own, target=numbers["target"], requested=numbers["requested"], effective=numbers["effective"])

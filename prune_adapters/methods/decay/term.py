@@ -179,11 +179,6 @@ class GrowingDecay(Method):
                 stacklevel=5,
             )
 
-    def _placed(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return tensors for parameters on the devices of these; what comes from a file is on the CPU."""
-        devices = {name: weight.device for name, weight in self._held}
-        return {name: tensor.to(devices[name]) for name, tensor in tensors.items()}
-
     def _own_state(self) -> dict[str, object]:
         return {"health": self._health, "is_selected": self._is_selected}
 

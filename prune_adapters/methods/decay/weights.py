@@ -99,14 +99,16 @@ class SelectiveWeightDecay(GrowingDecay):
                 raise ValueError(
                     f"SelectiveWeightDecay: {name}=True: expected a graph; pass graph=to_graph(model, example_inputs)"
                 )
-        self._scored_names = list(self._scores())
+        self._competing = list(self._scores())
         super().__post_init__()
+        self._ranked: list[Held] = [(name, weight) for name, weight in self._held if name in self._competing]
+        """The parameters that compete, and not those that go with them."""
         self._bounds: dict[str, torch.Tensor] = {}
         self._kept: dict[str, torch.Tensor] = {}
 
     def _acts(self) -> list[str]:
         gates = gates_of(self.graph) if self.norms and self.graph is not None else []
-        return list(dict.fromkeys(self._scored_names + gates))
+        return list(dict.fromkeys(self._competing + gates))
 
     def _select(self) -> None:
         if self.guard or self.consistent or self.target == "effective":
@@ -115,8 +117,8 @@ class SelectiveWeightDecay(GrowingDecay):
             self._bounds, self._kept = self._thresholds(), {}
         if self.norms and self.graph is not None:
             found = open_gates(self.graph, self._kept or self._above())
-            self._kept |= {name: mask for name, mask in found.items() if name not in self._scored_names}
-        self._kept = self._placed({name: mask for name, mask in self._kept.items() if not bool(mask.all())})
+            self._kept |= self._placed({name: mask for name, mask in found.items() if name not in self._competing})
+        self._kept = {name: mask for name, mask in self._kept.items() if not bool(mask.all())}
 
     def _part(self, name: str, weight: torch.Tensor) -> torch.Tensor | None:
         if name in self._kept:
@@ -126,7 +128,7 @@ class SelectiveWeightDecay(GrowingDecay):
     def _thresholds(self) -> dict[str, torch.Tensor]:
         """Return the largest magnitude that pruning would remove, by parameter, where it would remove any."""
         found: dict[str, torch.Tensor] = {}
-        flat = {name: _in_memory(whole(weight.detach())) for name, weight in self._ranked()}
+        flat = {name: _in_memory(whole(weight.detach())) for name, weight in self._ranked}
         for names, kept in self._shares():
             if kept < sum(flat[name].numel() for name in names):
                 own = kth_largest([flat[name] for name in names], kept + 1, magnitude=True)
@@ -135,17 +137,12 @@ class SelectiveWeightDecay(GrowingDecay):
 
     def _above(self) -> dict[str, torch.Tensor]:
         """Return what is not in P by the thresholds; a parameter of which nothing is in P is left out."""
-        weights = {name: whole(weight.detach()) for name, weight in self._ranked() if name in self._bounds}
-        return {name: weight.abs() > self._bounds[name] for name, weight in weights.items()}
-
-    def _ranked(self) -> list[Held]:
-        """Return the parameters that compete, and not those that go with them."""
-        ranked = set(self._scored_names)
-        return [(name, weight) for name, weight in self._held if name in ranked]
+        weights = {name: whole(weight.detach()) for name, weight in self._ranked if name in self._bounds}
+        return {name: ~_is_below(weight, self._bounds[name]) for name, weight in weights.items()}
 
     def _shares(self) -> list[tuple[list[str], int]]:
         """Return who competes with whom, and for how many places."""
-        names, shapes = zip(*((name, tuple(weight.shape)) for name, weight in self._ranked()), strict=True)
+        names, shapes = zip(*((name, tuple(weight.shape)) for name, weight in self._ranked), strict=True)
         sizes = [math.prod(shape) for shape in shapes]
         places = sum(sizes) - round(self.sparsity * sum(sizes))
         if self.scope == "global":
@@ -191,9 +188,13 @@ def below(weight: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
     tensor([ 0.5000, -1.0000,  0.0000])
     """
     if weight.device.type != "cpu" or weight.dtype != bound.dtype or weight.requires_grad:
-        return torch.where(weight.abs().to(bound.dtype) <= bound, weight, 0.0)
+        return torch.where(_is_below(weight, bound), weight, 0.0)
     above = float((bound.view(BITS[bound.dtype]) + 1).view(bound.dtype))
     return torch.ops.aten.hardtanh_backward(weight, weight, -above, above)
+
+
+def _is_below(weight: torch.Tensor, bound: torch.Tensor) -> torch.Tensor:
+    return weight.abs().to(bound.dtype) <= bound
 
 
 def _in_memory(weight: torch.Tensor) -> torch.Tensor:

@@ -201,8 +201,7 @@ class TCMP(Method):
     def _load_own_state(self, own: dict[str, Any]) -> None:
         self._counts, self._seen, self._swapped = list(own["counts"]), None, False
         if own["own"] is not None:
-            devices = {name: p.device for name, p in self._parameters().items()}
-            self._show({name: value.to(devices[name], copy=True) for name, value in own["own"].items()})
+            self._show(self._placed(own["own"]))
 
     def _check_schedule(self) -> None:
         if not 0.0 <= self.begin < self.end <= 1.0:
